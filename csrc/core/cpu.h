@@ -1,0 +1,23 @@
+// What this CPU and operating system can run, each feature checked separately.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/types.h"
+
+namespace deepgemm::cpu {
+
+struct Info {
+  std::string name;
+  std::vector<Isa> isas;               // runnable here, best first; compiled or not
+  std::vector<std::string> features;   // feature groups: vnni, bf16, fp16, amx
+  std::int64_t l1d = 0, l2 = 0, l3 = 0;  // bytes; 0 where unknown
+};
+
+const Info& info();
+const char* name_of(Isa isa);
+bool parse(const std::string& text, Isa& isa);
+
+}  // namespace deepgemm::cpu

@@ -1,0 +1,143 @@
+#include "core/csr_product.h"
+
+#include <algorithm>
+
+#include "core/dense.h"
+#include "core/kernel_args.h"
+#include "core/parallel.h"
+#include "core/partition.h"
+#include "core/workspace.h"
+
+namespace deepgemm {
+namespace {
+
+// A task should outlast the handing over of a task between threads (about a microsecond) a few times.
+// Units are roughly nanoseconds of one core.
+constexpr std::int64_t kWorkPerTask = 4000;
+
+// Operands whose columns do not lie side by side are packed, a panel of columns at a time. The panel
+// is as wide as this many bytes of one row, and narrower where that would need more than 1/16 of X.
+constexpr std::int64_t kPanelRowBytes = 256;
+constexpr std::int64_t kFreePanelBytes = 4 << 20;
+
+class CsrProduct final : public Product {
+ public:
+  CsrProduct(KernelId id, const CompressedView& s, bool sparse_is_left, const FoundKernel& found)
+      : id_(id), s_(s), sparse_is_left_(sparse_is_left), found_(found) {}
+
+  const char* kernel() const override {
+    return id_ == KernelId::csr_rowwise ? "csr_rowwise" : id_ == KernelId::csr_vector ? "csr_vector" : "csr_scatter";
+  }
+  Isa isa() const override { return found_.isa; }
+
+  Status run(const DenseView& x, const DenseView& y, int threads) const override {
+    if (y.rows == 0 || y.cols == 0) return Status::ok;
+    if (id_ == KernelId::csr_vector) return run_vector(x, y, threads);
+    const bool packs_x = needs_packing(x), packs_y = needs_packing(y);
+    if (!packs_x && !packs_y) {
+      run_panel(x, y, threads);
+      return Status::ok;
+    }
+    const std::int64_t width = panel_columns(x);
+    const Workspace memory(panel_bytes(x, y, width));
+    char* buffer = static_cast<char*>(memory.data());
+    if (buffer == nullptr) return Status::no_memory;
+    const std::size_t size = size_of(s_.dtype);
+    for (std::int64_t column = 0; column < y.cols; column += width) {
+      const std::int64_t n = std::min(width, y.cols - column);
+      DenseView x_panel = columns(x, column, n, size), y_panel = columns(y, column, n, size);
+      char* free = buffer;
+      if (packs_x) {
+        const DenseView packed{free, x.rows, n, n, 1};
+        dense::copy(x_panel, packed, size, threads);
+        x_panel = packed;
+        free += static_cast<std::size_t>(x.rows * n) * size;
+      }
+      if (packs_y) {
+        const DenseView packed{free, y.rows, n, n, 1};
+        run_panel(x_panel, packed, threads);
+        dense::copy(packed, y_panel, size, threads);
+      } else {
+        run_panel(x_panel, y_panel, threads);
+      }
+    }
+    return Status::ok;
+  }
+
+ private:
+  static bool needs_packing(const DenseView& v) { return v.col_stride != 1 && v.cols > 1; }
+
+  static DenseView columns(const DenseView& v, std::int64_t first, std::int64_t count, std::size_t size) {
+    char* data = static_cast<char*>(v.data) + first * v.col_stride * static_cast<std::int64_t>(size);
+    return {data, v.rows, count, v.row_stride, v.col_stride};
+  }
+
+  std::int64_t panel_columns(const DenseView& x) const {
+    const std::int64_t size = static_cast<std::int64_t>(size_of(s_.dtype));
+    const std::int64_t widest = kPanelRowBytes / size, narrowest = 64 / size;
+    const std::int64_t rows = std::max<std::int64_t>(x.rows, 1);
+    const std::int64_t affordable = std::max(x.cols / 16, kFreePanelBytes / (rows * size));
+    return std::min(std::clamp(affordable, narrowest, widest), std::max<std::int64_t>(x.cols, 1));
+  }
+
+  std::size_t panel_bytes(const DenseView& x, const DenseView& y, std::int64_t width) const {
+    const std::int64_t rows = (needs_packing(x) ? x.rows : 0) + (needs_packing(y) ? y.rows : 0);
+    return static_cast<std::size_t>(rows * width) * size_of(s_.dtype);
+  }
+
+  Status run_vector(const DenseView& x, const DenseView& y, int threads) const {
+    const dense::ContiguousVector vector(x, size_of(s_.dtype), threads);
+    if (vector.data() == nullptr) return Status::no_memory;
+    const SpmvArgs args{s_.indptr, s_.indices, s_.values, vector.data(), y.data, y.row_stride, sparse_is_left_};
+    run_rows(&args, work_before(s_, s_.major), threads);
+    return Status::ok;
+  }
+
+  void run_panel(const DenseView& x, const DenseView& y, int threads) const {
+    const SpmmArgs args{s_.indptr, s_.indices,   s_.values, s_.major, s_.minor,         x.data,
+                        x.row_stride, y.data, y.row_stride, y.cols,  sparse_is_left_};
+    const std::int64_t work = work_before(s_, s_.major) * (1 + y.cols * static_cast<std::int64_t>(size_of(s_.dtype)) / 64);
+    if (id_ == KernelId::csr_rowwise) {
+      run_rows(&args, work, threads);
+      return;
+    }
+    // Scattered rows of Y meet again and again, so threads can only split the columns; whole cache
+    // lines each, or two threads would write to one line.
+    const std::int64_t line = 64 / static_cast<std::int64_t>(size_of(s_.dtype));
+    const std::int64_t lines = (y.cols + line - 1) / line;
+    const std::int64_t tasks =
+        std::min<std::int64_t>({lines, threads, parallel::task_count(threads, work, kWorkPerTask)});
+    parallel::run(threads, tasks, [&](std::int64_t task, int thread) {
+      const std::int64_t begin = lines * task / tasks * line;
+      const std::int64_t end = std::min(lines * (task + 1) / tasks * line, y.cols);
+      found_.run(&args, begin, end, thread, nullptr);
+    });
+  }
+
+  void run_rows(const void* args, std::int64_t work, int threads) const {
+    const std::int64_t tasks = std::min(parallel::task_count(threads, work, kWorkPerTask), s_.major);
+    if (tasks <= 1) {
+      parallel::run(1, 1, [&](std::int64_t, int) { found_.run(args, 0, s_.major, 0, nullptr); });
+      return;
+    }
+    parallel::run(threads, tasks, [&](std::int64_t task, int thread) {
+      found_.run(args, first_row(s_, task, tasks), first_row(s_, task + 1, tasks), thread, nullptr);
+    });
+  }
+
+  KernelId id_;
+  CompressedView s_;
+  bool sparse_is_left_;
+  FoundKernel found_;
+};
+
+}  // namespace
+
+std::unique_ptr<Product> make_csr_product(KernelId id, const CompressedView& s, bool sparse_is_left,
+                                          Isa highest) {
+  const FoundKernel found = find_kernel(id, s.dtype, s.index_type, highest);
+  if (found.run == nullptr) return nullptr;
+  return std::make_unique<CsrProduct>(id, s, sparse_is_left, found);
+}
+
+}  // namespace deepgemm

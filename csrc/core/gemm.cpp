@@ -1,0 +1,253 @@
+#include "core/gemm.h"
+
+#include <algorithm>
+
+#include "core/gemm_args.h"
+#include "core/parallel.h"
+
+namespace deepgemm {
+namespace {
+
+// Multiply-adds for each thread below which another one is not worth waking.
+constexpr std::int64_t kWorkPerThread = std::int64_t{1} << 19;
+// The operand that all tasks read is packed in stages of at most this size; it stays in L2 or L3.
+constexpr std::int64_t kSharedBytes = std::int64_t{1} << 20;
+// What a task packs for itself stays in L2 beside a panel of the other operand.
+constexpr std::int64_t kOwnBytes = 192 << 10;
+// Up to this many rows A is the operand to share, and tasks split columns.
+constexpr std::int64_t kFlatRows = 192;
+// A right operand of at most this size is read where it stands: packing would cost as much as it saves.
+constexpr std::int64_t kDirectBytes = 32 << 10;
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
+
+struct Kernels {
+  FoundKernel block, pack_left, pack_right;
+
+  Kernels(DType dtype, Isa highest) {
+    block = find_kernel(KernelId::gemm_block, dtype, IndexType::i32, highest);
+    pack_left = find_kernel(KernelId::gemm_pack_left, dtype, IndexType::i32, block.isa);
+    pack_right = find_kernel(KernelId::gemm_pack_right, dtype, IndexType::i32, block.isa);
+  }
+};
+
+// How one product is cut: a pure function of its shape. The operand that is shared is packed by all
+// threads, a stage at a time; the other one by the tasks that read it.
+struct Schedule {
+  GemmBlocking blocking;
+  std::int64_t size;  // bytes of an element
+  std::int64_t tile_rows = 1;
+  std::int64_t depth_block = 1;
+  std::int64_t stage_depth = 1, stage_cols = 0;
+  std::int64_t row_tasks = 1, col_tasks = 1;
+  std::int64_t shared_bytes = 0, own_a_bytes = 0, own_bytes = 0;
+  int threads = 1;
+  bool share_a = false, share_b = false, direct_b = false;
+
+  Schedule(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype, Isa isa, int most_threads,
+           bool prepacked, bool adjacent_columns)
+      : blocking(gemm_blocking(isa, dtype)), size(static_cast<std::int64_t>(size_of(dtype))) {
+    const std::int64_t tiles = ceil_div(m, blocking.tile_rows);
+    tile_rows = ceil_div(m, tiles);
+    depth_block = std::max<std::int64_t>(1, ceil_div(k, std::max<std::int64_t>(1, ceil_div(k, blocking.depth))));
+    const std::int64_t panels = ceil_div(n, blocking.panel);
+    threads = static_cast<int>(std::clamp<std::int64_t>(m * n * std::max<std::int64_t>(k, 1) / kWorkPerThread, 1,
+                                                        std::max(most_threads, 1)));
+    stage_depth = std::max<std::int64_t>(k, 1);
+    stage_cols = n;
+
+    direct_b = !prepacked && adjacent_columns && !is_complex(dtype) &&
+               (tiles == 1 || (threads == 1 && k * n * size <= kDirectBytes));
+    if (m <= kFlatRows && (m <= n || direct_b)) {
+      cut_columns(tiles, ceil_div(panels, blocking.panels_for(tile_rows)));
+      share_a = row_tasks * col_tasks > 1;
+      if (share_a) stage_depth = std::min(stage_depth, stage_blocks(m) * depth_block);
+    } else {
+      share_b = !prepacked && !direct_b;
+      if (share_b) choose_stage(panels);
+      cut_rows(tiles, ceil_div(stage_cols, blocking.panel));
+    }
+    const std::int64_t stage_panels = ceil_div(stage_cols, blocking.panel);
+    if (share_a) shared_bytes = m * stage_depth * size;
+    if (share_b) shared_bytes = stage_panels * blocking.panel * stage_depth * size;
+    shared_bytes = round_up(shared_bytes, 64);
+    if (!share_a) own_a_bytes = round_up(ceil_div(tiles, row_tasks) * tile_rows * depth_block * size, 64);
+    own_bytes = own_a_bytes;
+    if (!share_b && !prepacked && !direct_b) {
+      own_bytes += std::min<std::int64_t>(blocking.panels_for(tile_rows), panels) * blocking.panel * depth_block * size;
+    }
+    own_bytes = round_up(own_bytes, 64);
+  }
+
+  std::size_t workspace() const { return static_cast<std::size_t>(shared_bytes + threads * own_bytes); }
+
+ private:
+  // Blocks of k in a stage of a shared operand that is this wide.
+  std::int64_t stage_blocks(std::int64_t width) const {
+    return std::max<std::int64_t>(1, kSharedBytes / (width * size * depth_block));
+  }
+
+  void choose_stage(std::int64_t panels) {
+    const std::int64_t most = std::max<std::int64_t>(1, kSharedBytes / (blocking.panel * size * depth_block));
+    if (panels > most) {
+      stage_cols = ceil_div(panels, ceil_div(panels, most)) * blocking.panel;
+      stage_depth = depth_block;
+    } else {
+      stage_depth = std::min(stage_depth, stage_blocks(panels * blocking.panel) * depth_block);
+    }
+  }
+
+  // A few tasks for each thread, so that a late or slow one costs little.
+  void cut_columns(std::int64_t tiles, std::int64_t groups) {
+    if (threads == 1) return;
+    col_tasks = std::min<std::int64_t>(groups, 4 * threads);
+    if (col_tasks < threads) row_tasks = std::min(tiles, ceil_div(2 * threads, col_tasks));
+  }
+
+  void cut_rows(std::int64_t tiles, std::int64_t panels) {
+    constexpr std::int64_t kFewTiles = 4;
+    row_tasks = ceil_div(tiles * tile_rows * depth_block * size, kOwnBytes);
+    if (threads > 1) {
+      row_tasks = std::max(row_tasks, std::min<std::int64_t>(4 * threads, ceil_div(tiles, kFewTiles)));
+      // Splitting columns makes several tasks pack the same rows.
+      if (row_tasks < 2 * threads) col_tasks = std::min(ceil_div(panels, 2), ceil_div(2 * threads, row_tasks));
+    }
+    row_tasks = std::min(row_tasks, tiles);
+  }
+};
+
+char* offset(const void* data, std::int64_t elements, std::int64_t size) {
+  return static_cast<char*>(const_cast<void*>(data)) + elements * size;
+}
+
+// Rows [row, row + rows) and columns [col, col + cols).
+DenseView window(const DenseView& v, std::int64_t row, std::int64_t rows, std::int64_t col, std::int64_t cols,
+                 std::int64_t size) {
+  return {offset(v.data, row * v.row_stride + col * v.col_stride, size), rows, cols, v.row_stride, v.col_stride};
+}
+
+void pack_all(const FoundKernel& pack, const GemmPackArgs& args, int threads) {
+  const std::int64_t panels = ceil_div(args.across, args.width);
+  const std::int64_t tasks = std::min<std::int64_t>(panels, threads == 1 ? 1 : 4 * threads);
+  parallel::run(threads, tasks, [&](std::int64_t task, int thread) {
+    pack.run(&args, panels * task / tasks, panels * (task + 1) / tasks, thread, nullptr);
+  });
+}
+
+Status multiply(const DenseView& a, const DenseView& b, const PackedMatrix* packed, const DenseView& c,
+                DType dtype, const Kernels& kernels, int most_threads, bool swapped) {
+  const std::int64_t m = c.rows, n = c.cols, k = a.cols;
+  const Schedule s(m, n, k, dtype, kernels.block.isa, most_threads, packed != nullptr, b.col_stride == 1);
+  const Workspace memory(s.workspace());
+  char* const shared = static_cast<char*>(memory.data());
+  if (shared == nullptr) return Status::no_memory;
+
+  GemmBlockArgs args{};
+  args.swapped = swapped;
+  args.direct_b = s.direct_b;
+  args.tile_rows = s.tile_rows;
+  args.depth_block = s.depth_block;
+  args.row_tasks = s.row_tasks;
+  args.own_a_bytes = s.own_a_bytes;
+  args.packed_a = s.share_a ? shared : nullptr;
+
+  for (std::int64_t col = 0; col < n; col += s.stage_cols) {
+    const std::int64_t cols = std::min(s.stage_cols, n - col);
+    args.c = window(c, 0, m, col, cols, s.size);
+    args.col_tasks = std::min(s.col_tasks, ceil_div(cols, s.blocking.panel));
+    // With k = 0 there is one stage without depth, which clears C.
+    for (std::int64_t k0 = 0; k0 == 0 || k0 < k; k0 += s.stage_depth) {
+      const std::int64_t depth = std::min(s.stage_depth, k - k0);
+      args.a = window(a, 0, m, k0, depth, s.size);
+      args.first = k0 == 0;
+      if (packed != nullptr) {
+        args.packed_b = packed->data();
+        args.packed_b_depth = k;
+        args.packed_b_offset = k0;
+      } else {
+        args.b = window(b, k0, depth, col, cols, s.size);
+      }
+      if (s.share_a) {
+        pack_all(kernels.pack_left,
+                 {args.a.data, m, a.row_stride, depth, a.col_stride, s.tile_rows, shared}, s.threads);
+      }
+      if (s.share_b) {
+        args.packed_b = shared;
+        args.packed_b_depth = depth;
+        pack_all(kernels.pack_right,
+                 {args.b.data, cols, b.col_stride, depth, b.row_stride, s.blocking.panel, shared}, s.threads);
+      }
+      parallel::run(s.threads, args.row_tasks * args.col_tasks, [&](std::int64_t task, int thread) {
+        kernels.block.run(&args, task, task + 1, thread, shared + s.shared_bytes + thread * s.own_bytes);
+      });
+    }
+  }
+  return Status::ok;
+}
+
+// Whether to compute C^T = B^T A^T: lanes should run along a unit stride of C, but not along a
+// dimension that fills only a part of one vector.
+bool better_transposed(const DenseView& c, std::int64_t k, int lanes) {
+  const bool unit_cols = c.col_stride == 1 || c.cols == 1, unit_rows = c.row_stride == 1 || c.rows == 1;
+  const bool by_stride = unit_cols == unit_rows ? c.rows > c.cols : unit_rows;
+  const std::int64_t in_lanes = by_stride ? c.rows : c.cols, other = by_stride ? c.cols : c.rows;
+  const bool starved = 2 * in_lanes <= lanes && other >= 2 * in_lanes && k >= 16;
+  return by_stride != starved;
+}
+
+}  // namespace
+
+Status gemm(const DenseView& a, const DenseView& b, const DenseView& c, DType dtype, Isa highest, int threads,
+            bool swap_roles) {
+  if (c.rows == 0 || c.cols == 0) return Status::ok;
+  const Kernels kernels(dtype, highest);
+  DenseView left = a, right = b, result = c;
+  if (better_transposed(c, a.cols, gemm_blocking(kernels.block.isa, dtype).lanes)) {
+    left = b.transposed();
+    right = a.transposed();
+    result = c.transposed();
+    swap_roles = !swap_roles;
+  }
+  if (result.cols == 1) result.col_stride = 1;
+  return multiply(left, right, nullptr, result, dtype, kernels, threads, swap_roles);
+}
+
+Status gemm(const DenseView& a, const PackedMatrix& b, const DenseView& c, int threads, bool swap_roles) {
+  if (c.rows == 0 || c.cols == 0) return Status::ok;
+  const Kernels kernels(b.dtype(), b.isa());
+  DenseView result = c;
+  if (result.cols == 1) result.col_stride = 1;
+  return multiply(a, {}, &b, result, b.dtype(), kernels, threads, swap_roles);
+}
+
+std::size_t prepacked_bytes(std::int64_t rows, std::int64_t cols, DType dtype, Isa highest) {
+  const GemmBlocking blocking = gemm_blocking(gemm_isa(dtype, highest), dtype);
+  return static_cast<std::size_t>(rows * round_up(cols, blocking.panel)) * size_of(dtype);
+}
+
+Status prepack_right(const DenseView& b, DType dtype, Isa highest, int threads, PackedMatrix& packed) {
+  const Kernels kernels(dtype, highest);
+  if (!packed.memory_.resize(prepacked_bytes(b.rows, b.cols, dtype, highest))) return Status::no_memory;
+  packed.rows_ = b.rows;
+  packed.cols_ = b.cols;
+  packed.dtype_ = dtype;
+  packed.isa_ = kernels.block.isa;
+  const std::int64_t panel = gemm_blocking(packed.isa_, dtype).panel;
+  if (b.rows > 0 && b.cols > 0) {
+    pack_all(kernels.pack_right,
+             {b.data, b.cols, b.col_stride, b.rows, b.row_stride, panel, packed.memory_.data()}, threads);
+  }
+  return Status::ok;
+}
+
+Isa gemm_isa(DType dtype, Isa highest) {
+  return find_kernel(KernelId::gemm_block, dtype, IndexType::i32, highest).isa;
+}
+
+std::size_t gemm_workspace(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype, Isa highest, int threads) {
+  if (m == 0 || n == 0) return 0;
+  return Schedule(m, n, k, dtype, gemm_isa(dtype, highest), threads, false, true).workspace();
+}
+
+}  // namespace deepgemm

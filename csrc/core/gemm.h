@@ -1,0 +1,47 @@
+// Dense C = A B over packed operands: decides who packs what and how the work is cut.
+#pragma once
+
+#include <cstdint>
+
+#include "core/kernel_table.h"
+#include "core/types.h"
+#include "core/workspace.h"
+
+namespace deepgemm {
+
+// A right operand packed once for many products; it remembers the ISA whose panels it holds.
+class PackedMatrix {
+ public:
+  std::int64_t rows() const { return rows_; }
+  std::int64_t cols() const { return cols_; }
+  DType dtype() const { return dtype_; }
+  Isa isa() const { return isa_; }
+  std::size_t nbytes() const { return memory_.bytes(); }
+  const void* data() const { return memory_.data(); }
+
+ private:
+  friend Status prepack_right(const DenseView&, DType, Isa, int, PackedMatrix&);
+  AlignedBuffer memory_;
+  std::int64_t rows_ = 0;
+  std::int64_t cols_ = 0;
+  DType dtype_ = DType::f32;
+  Isa isa_ = Isa::scalar;
+};
+
+Status prepack_right(const DenseView& b, DType dtype, Isa highest, int threads, PackedMatrix& packed);
+// What prepack_right would allocate.
+std::size_t prepacked_bytes(std::int64_t rows, std::int64_t cols, DType dtype, Isa highest);
+
+// C = A B. Any strides; C overlaps neither operand. `swap_roles` says that the caller computes
+// C^T = B^T A^T, so that `b` is the left operand of what the user wrote: the complex order depends on it.
+Status gemm(const DenseView& a, const DenseView& b, const DenseView& c, DType dtype, Isa highest, int threads,
+            bool swap_roles = false);
+Status gemm(const DenseView& a, const PackedMatrix& b, const DenseView& c, int threads, bool swap_roles = false);
+
+// The ISA that gemm runs when asked for `highest`.
+Isa gemm_isa(DType dtype, Isa highest);
+
+// Scratch bytes of one product, for the planner.
+std::size_t gemm_workspace(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype, Isa highest, int threads);
+
+}  // namespace deepgemm

@@ -1,0 +1,78 @@
+// What the dense kernels are told, as plain data. Strides count elements (a complex number is one).
+#pragma once
+
+#include <cstdint>
+
+#include "core/types.h"
+
+namespace deepgemm {
+
+// The block sizes of one ISA and dtype: the kernels take them at compile time, the driver at run time.
+struct GemmBlocking {
+  int lanes;             // elements in the lanes of a vector (complex: numbers, as re and im vectors)
+  int panel;             // columns of a packed panel of the right operand: two vectors
+  int tile_rows;         // most rows of a register tile one panel wide
+  int rows_two_panels;   // most rows of one two panels wide
+  int rows_four_panels;  // and four
+  std::int64_t depth;    // inner index of one block: a panel of B should fill about half of L1
+
+  // Low tiles take more columns, so that enough independent chains are in flight.
+  constexpr int panels_for(std::int64_t rows) const {
+    return rows <= rows_four_panels ? 4 : rows <= rows_two_panels ? 2 : 1;
+  }
+};
+
+// A tile of r rows and v vectors takes r * v registers for C, min(r, v) for the operand that is kept
+// and one for the other.
+constexpr GemmBlocking gemm_blocking(Isa isa, DType dtype) {
+  const bool cplx = is_complex(dtype);
+  const int real_bytes = static_cast<int>(size_of(dtype)) / (cplx ? 2 : 1);
+  const int lanes = (isa == Isa::avx512 ? 64 : isa == Isa::avx2 ? 32 : real_bytes) / real_bytes;
+  if (cplx) return {lanes, lanes, isa == Isa::avx512 ? 12 : isa == Isa::avx2 ? 5 : 4, 0, 0, 256};
+  if (isa == Isa::avx512) return {lanes, 2 * lanes, 14, 6, 3, 256};
+  if (isa == Isa::avx2) return {lanes, 2 * lanes, 6, 3, 1, 256};
+  return {lanes, 2 * lanes, 4, 2, 1, 256};
+}
+
+// gemm_pack_left and gemm_pack_right pack panels [begin, end) of `width` rows of A or columns of B:
+// for each k the panel's elements side by side. Panel p starts at element p * width * depth. The last
+// panel of a left operand is as narrow as what is left of it; of a right operand it is filled up.
+struct GemmPackArgs {
+  const void* source;
+  std::int64_t across;  // rows of A or columns of B
+  std::int64_t across_stride;
+  std::int64_t depth;
+  std::int64_t depth_stride;
+  std::int64_t width;
+  void* packed;
+};
+
+// gemm_block does tasks [begin, end) of C = A B over one stretch of k; a task is a range of row tiles
+// and of column panels: task t has part t % row_tasks of the tiles and t / row_tasks of the panels.
+struct GemmBlockArgs {
+  DenseView a, b, c;
+  bool first;    // the stretch begins at k = 0: chains start from +0, not from C
+  bool swapped;  // `b` holds the left operand of what the user wrote (complex order)
+  bool direct_b;  // read b where it stands; its columns are adjacent
+  std::int64_t tile_rows;
+  std::int64_t depth_block;
+  // Packed by the driver, or null: then each task packs what it needs into its workspace.
+  const void* packed_a;
+  const void* packed_b;
+  std::int64_t packed_b_depth;   // k extent of packed_b, which may be more than this stretch
+  std::int64_t packed_b_offset;  // where in it the stretch begins
+  std::int64_t row_tasks;
+  std::int64_t col_tasks;
+  std::int64_t own_a_bytes;  // where in the workspace the packed panels of B begin
+};
+
+// dot: `result` is one element; the part [begin, end) is the whole vector.
+struct DotArgs {
+  const void* a;
+  std::int64_t a_stride;
+  const void* b;
+  std::int64_t b_stride;
+  void* result;
+};
+
+}  // namespace deepgemm

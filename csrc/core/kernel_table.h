@@ -1,0 +1,51 @@
+// The list of compiled kernels, and the look-up that falls through to the next ISA.
+#pragma once
+
+#include <cstdint>
+
+#include "core/types.h"
+
+namespace deepgemm {
+
+enum class KernelId : std::uint8_t {
+  csr_rowwise,   // rows of Y as chains over the entries of a row of S; X and Y row-major
+  csr_scatter,   // columns of S added to rows of Y; X and Y row-major
+  csr_vector,    // one column, straight from CSR
+  sell_vector,   // one column, rows in lanes
+  gemm_pack_left,
+  gemm_pack_right,
+  gemm_block,
+  dot,
+};
+
+// A kernel does the part [begin, end) of a job described by plain data. `workspace` is the calling
+// thread's own memory, of a size that the kernel's args header states.
+using KernelFn = void (*)(const void* args, std::int64_t begin, std::int64_t end, int thread,
+                          void* workspace);
+
+struct KernelEntry {
+  KernelId id;
+  DType dtype;
+  IndexType index_type;  // ignored by kernels without indices
+  KernelFn run;
+};
+
+struct KernelTable {
+  const KernelEntry* entries;
+  int count;
+};
+
+struct FoundKernel {
+  KernelFn run = nullptr;
+  Isa isa = Isa::scalar;
+};
+
+// The best compiled and runnable kernel whose ISA is not above `highest`; run is null if none.
+FoundKernel find_kernel(KernelId id, DType dtype, IndexType index_type, Isa highest);
+
+// The best ISA that is both compiled and runnable here, and whether a given one is.
+Isa best_isa();
+bool is_usable(Isa isa);
+bool is_compiled(Isa isa);
+
+}  // namespace deepgemm

@@ -1,0 +1,18 @@
+// A product that is ready to run: one kernel of one ISA with its fixed operand.
+#pragma once
+
+#include "core/types.h"
+
+namespace deepgemm {
+
+class Product {
+ public:
+  virtual ~Product() = default;
+  // out = fixed × other, or other × fixed, as the concrete product was made. Writes every element of
+  // `out`, reads nothing of it, and leaves no trace of the number of threads in the result.
+  virtual Status run(const DenseView& other, const DenseView& out, int threads) const = 0;
+  virtual const char* kernel() const = 0;
+  virtual Isa isa() const = 0;
+};
+
+}  // namespace deepgemm

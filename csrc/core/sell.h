@@ -1,0 +1,53 @@
+// The SELL layout: rows in lanes, sorted by length inside windows, stored without padding.
+//
+// Rows are sorted by falling length inside windows of kSellWindow rows and cut into slices of one
+// 64-byte vector of values. Inside a slice, entry 0 of every row comes first, then entry 1 of every
+// row that has one, and so on; since lengths fall, the rows that are still active are the first ones,
+// and nothing needs to be stored for the others.
+// After: Kreutzer et al., "A unified sparse matrix data format for efficient general sparse
+// matrix-vector multiplication on modern processors with wide SIMD units", SIAM J. Sci. Comput. 36(5),
+// 2014 (SELL-C-sigma); compaction in place of padding is ours.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/product.h"
+
+namespace deepgemm {
+
+// Windows keep rows that are stored together near each other in x and y.
+constexpr std::int64_t kSellWindow = 1024;
+
+struct SellStructure {
+  std::int64_t rows = 0, cols = 0, nnz = 0;
+  int lanes = 0;
+  bool in_order = true;
+  std::vector<std::int64_t> slice_start;
+  std::vector<std::int32_t> length, row, indices;
+
+  std::size_t bytes() const {
+    return slice_start.size() * 8 + (length.size() + row.size() + indices.size()) * 4;
+  }
+};
+
+struct Sell {
+  std::shared_ptr<const SellStructure> structure;
+  std::shared_ptr<char[]> values;
+  DType dtype = DType::f32;
+
+  std::size_t bytes() const {
+    return structure->bytes() + static_cast<std::size_t>(structure->nnz) * size_of(dtype);
+  }
+};
+
+// Null when memory runs out. `s` must have canonical compressed rows, fewer than 2^31 rows and columns,
+// and a real dtype.
+std::unique_ptr<Sell> build_sell(const CompressedView& s, int threads);
+// The same structure with the values of `s`, which has the structure that `old` was built from.
+std::unique_ptr<Sell> refill_sell(const Sell& old, const CompressedView& s, int threads);
+
+std::unique_ptr<Product> make_sell_product(std::shared_ptr<const Sell> sell, Isa highest);
+
+}  // namespace deepgemm

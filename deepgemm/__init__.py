@@ -1,0 +1,37 @@
+"""Sparse and dense matrix products that plan, explain and repeat themselves exactly."""
+
+from .dtypes import bfloat16, float8_e4m3fn, float8_e5m2
+from .errors import DTypeError, FormatError, ShapeError, StaleDataError, UnsupportedError
+from .ops.inspect import show_kernels, show_machine, structure
+from .ops.matmul import matmul
+from .ops.plan import plan
+from .ops.threads import get_num_threads, set_num_threads, threads
+from .planner.plan import Plan
+from .sparse import BSR, COO, CSC, CSR
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BSR",
+    "COO",
+    "CSC",
+    "CSR",
+    "DTypeError",
+    "FormatError",
+    "Plan",
+    "ShapeError",
+    "StaleDataError",
+    "UnsupportedError",
+    "__version__",
+    "bfloat16",
+    "float8_e4m3fn",
+    "float8_e5m2",
+    "get_num_threads",
+    "matmul",
+    "plan",
+    "set_num_threads",
+    "show_kernels",
+    "show_machine",
+    "structure",
+    "threads",
+]

@@ -1,0 +1,1 @@
+"""The `deepgemm` and `deepgemm-bench` commands."""

@@ -1,0 +1,281 @@
+"""The `deepgemm-bench` command: every candidate of a problem timed, beside the peers if asked."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+from rich.table import Table
+from rich.text import Text
+
+import deepgemm as dg
+
+from ..datasets import interactions
+from ..planner.report import seconds, size
+from .console import EXIT_OK, EXIT_WRONG, CommandError, Parser, rate, run, stdout
+from .files import SUFFIXES, read_matrix
+from .measure import Outcome, Result, measure
+from .operands import add_columns, add_dtype, add_threads, as_dtype, dense, positive, shape_text
+from .peers import PEERS
+from .progress import Steps
+
+__all__ = ["main"]
+
+_DESCRIPTION = """\
+Time every kernel that can multiply a sparse matrix by a dense one, and compare with the planner's
+predictions. Without arguments the matrix is a generated users × items matrix with Zipf popularity,
+and the dense operand 64 factors for each item: one half-step of a recommender."""
+
+_EPILOG = """\
+Figures are medians over interleaved rounds; each contender is warmed up before each of its turns, and
+peers run in processes of their own. Our plans write into one output array (`out=`), as does MKL; SciPy,
+NumPy and torch allocate theirs. Results that differ from a double-precision reference by more than
+rounding explains are reported and not timed.
+
+exit status: 0 all results right, 1 a result was wrong, 2 bad arguments or a bad file."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is to be timed."""
+
+    name: str
+    A: dg.CSR
+    X: npt.NDArray[Any]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``deepgemm-bench`` and return its exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; by default those of the process.
+    """
+    return run("deepgemm-bench", _bench, argv)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="deepgemm-bench",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--matrix", metavar="FILE", help=f"a file ({', '.join(SUFFIXES)}) instead of the generated matrix"
+    )
+    add_columns(parser, 64)
+    add_dtype(parser, "float32", "dtype of both operands (default: float32)")
+    for option, default, note in (
+        ("--users", 100_000, "rows of the generated matrix"),
+        ("--items", 20_000, "its columns"),
+        ("--mean", 40, "its entries of a row, on average"),
+        ("--reuse", 1000, "products that the planner may count on"),
+        ("--rounds", 5, "turns of each contender"),
+    ):
+        parser.add_argument(
+            option, type=positive, default=default, metavar="N", help=f"{note} (default: {default})"
+        )
+    add_threads(parser)
+    note = "admit kernels that round in another order (reproducible=False)"
+    parser.add_argument("--any-order", action="store_true", help=note)
+    parser.add_argument("--kernels", metavar="A,B", help="time only these, each a kernel or kernel@isa")
+    parser.add_argument(
+        "--peers",
+        nargs="?",
+        const=",".join(PEERS),
+        default="",
+        metavar="A,B",
+        help=f"time peer libraries too, of {', '.join(PEERS)} (all of them if none is named)",
+    )
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        help="write the figures as JSON to a file, or to stdout (-) instead of the table",
+    )
+    parser.add_argument("--version", action="version", version=f"deepgemm {dg.__version__}")
+    return parser
+
+
+def _bench(argv: Sequence[str] | None) -> int:
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    kernels = _names(arguments.kernels) if arguments.kernels is not None else None
+    peers = _names(arguments.peers)
+    for peer in peers:
+        if peer not in PEERS:
+            parser.error(f"--peers: {peer!r} is not one of: {', '.join(PEERS)}")
+    threads = arguments.threads or dg.get_num_threads()
+    _check_writable(arguments.json)
+    with Steps() as steps:
+        task = _task(arguments, steps)
+        outcome = measure(
+            task.A,
+            task.X,
+            reuse=arguments.reuse,
+            threads=threads,
+            reproducible=not arguments.any_order,
+            kernels=kernels,
+            peers=peers,
+            rounds=arguments.rounds,
+            report=steps.step,
+            expect=steps.expect,
+        )
+    if arguments.json is not None:
+        _write_json(arguments.json, _as_json(task, outcome, threads, arguments.rounds))
+    if arguments.json != "-":
+        _show(task, outcome, threads)
+    return EXIT_WRONG if any(result.wrong for result in outcome.results) else EXIT_OK
+
+
+def _names(text: str) -> list[str]:
+    return list(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
+
+
+def _task(arguments: Namespace, steps: Steps) -> _Task:
+    if arguments.matrix is not None:
+        steps.step(f"reading {arguments.matrix}")
+        name, matrix = str(arguments.matrix), read_matrix(arguments.matrix)
+    else:
+        steps.step("generating interactions")
+        matrix = interactions(arguments.users, arguments.items, mean=arguments.mean)
+        name = "generated: users × items, Zipf popularity"
+    A = as_dtype(matrix, arguments.dtype).tocsr().canonical()
+    steps.step("generating the dense operand")
+    return _Task(name, A, dense(A.shape[1], arguments.columns, A.dtype))
+
+
+# --- the table ----------------------------------------------------------------------------------
+
+
+def _show(task: _Task, outcome: Outcome, threads: int) -> None:
+    console = stdout()
+    A, X = task.A, task.X
+    console.print(Text(task.name, style="bold"))
+    console.print(
+        f"A {shape_text(A.shape)} {A.dtype}, {A.nnz:,} entries ({A.density:.3%}, {size(A.nbytes)})  "
+        f"X {shape_text(X.shape)}  {threads} thread{'s' if threads > 1 else ''}  "
+        f"planned for {outcome.reuse:,} products"
+    )
+    best = outcome.best
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("kernel", no_wrap=True)
+    for heading in ("predicted", "measured", "ratio", "GFLOP/s", "GB/s", "conversion", "error"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
+    seen_peer = False
+    for result in outcome.results:
+        if result.peer and not seen_peer:
+            table.add_section()
+            table.add_row("peers", style="bold")
+            seen_peer = True
+        table.add_row(*_cells(result, outcome, best), style=_style(result))
+    console.print(table)
+    for line in _closing(outcome):
+        console.print(line)
+
+
+def _style(result: Result) -> str:
+    if result.wrong:
+        return "red"
+    if result.seconds is None:
+        return "dim"
+    return "bold green" if result.chosen else ""
+
+
+def _cells(result: Result, outcome: Outcome, best: Result | None) -> tuple[Text | str, ...]:
+    if result.seconds is None:
+        reason = f"refused: {result.refused}" if result.refused and not result.wrong else result.refused or ""
+        return (result.name, seconds(result.predicted), "", "", "", "", "", "", Text(reason))
+    notes = []
+    if result.chosen:
+        notes.append("◀ chosen")
+    elif result is best:
+        notes.append("fastest")
+    if result.identical is False:
+        notes.append("other bits than the chosen kernel")
+    ratio = "" if not result.predicted else f"{result.seconds / result.predicted:.2f}"
+    return (
+        result.name,
+        seconds(result.predicted),
+        seconds(result.seconds),
+        ratio,
+        rate(outcome.flops / result.seconds),
+        rate(outcome.traffic / result.seconds),
+        seconds(result.conversion),
+        "0" if result.error == 0 else f"{result.error:.1e}",
+        Text(", ".join(notes)),
+    )
+
+
+def _closing(outcome: Outcome) -> list[str]:
+    lines = [
+        "ratio: measured over predicted. GB/s: operands and result, each byte once. "
+        "error: the largest, as a share of the magnitudes summed."
+    ]
+    best, chosen, regret = outcome.best, outcome.chosen, outcome.regret
+    if best is not None and chosen is not None and regret is not None:
+        what = "the fastest candidate" if best is chosen else f"chosen, {best.name} is faster"
+        lines.append(f"planner regret: {regret:.2f} ({chosen.name} is {what}, conversion included)")
+    peers = [result for result in outcome.results if result.peer and result.seconds is not None]
+    if chosen is not None and chosen.seconds is not None:
+        ratios = [f"{(peer.seconds or 0) / chosen.seconds:.2f}× {peer.name}" for peer in peers]
+        if ratios:
+            lines.append("speed of the chosen kernel: " + "; ".join(ratios) + ".")
+    return lines
+
+
+# --- JSON ---------------------------------------------------------------------------------------
+
+
+def _as_json(task: _Task, outcome: Outcome, threads: int, rounds: int) -> dict[str, Any]:
+    best, chosen = outcome.best, outcome.chosen
+    return {
+        "deepgemm": dg.__version__,
+        "problem": {
+            "name": task.name,
+            "shape": list(task.A.shape),
+            "nnz": task.A.nnz,
+            "dtype": task.A.dtype.name,
+            "columns": task.X.shape[1] if task.X.ndim == 2 else 1,
+            "flops": outcome.flops,
+            "bytes": outcome.traffic,
+        },
+        "machine": dg.show_machine().title.removeprefix("machine: "),
+        "threads": threads,
+        "rounds": rounds,
+        "reuse": outcome.reuse,
+        "chosen": None if chosen is None else chosen.name,
+        "best": None if best is None else best.name,
+        "regret": outcome.regret,
+        "results": [asdict(result) for result in outcome.results],
+    }
+
+
+def _check_writable(path: str | None) -> None:
+    """Refuse before minutes of timing, not after."""
+    if path is None or path == "-":
+        return
+    target = Path(path)
+    if target.is_dir():
+        raise CommandError(f"--json: {path}: is a directory, expected a file")
+    if not target.parent.is_dir():
+        raise CommandError(f"--json: {path}: the folder does not exist")
+
+
+def _write_json(path: str, values: dict[str, Any]) -> None:
+    text = json.dumps(values, indent=1) + "\n"
+    if path == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"--json: {path}: cannot be written: {error.strerror}") from None

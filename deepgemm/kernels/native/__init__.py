@@ -1,0 +1,1 @@
+"""Adapters of the compiled kernels, one file for each format that they read."""

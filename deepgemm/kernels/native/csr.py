@@ -1,0 +1,169 @@
+"""Native products of a compressed operand: row by row, scattered by columns, and with a vector."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ... import _core
+from ..registry import Cost, Executable, Kernel
+from . import model, operand
+
+if TYPE_CHECKING:
+    from ...planner.machine import Machine
+    from ...planner.problem import Problem
+
+# Registers of results that one pass over the entries of a row keeps (csrc/kernels/csr-inl.h).
+PASS_VECTORS = 8
+# Share of the FMA peak that passes reach on operands in L1: each FMA also loads a vector of X.
+ROWWISE_EFFICIENCY = 0.55
+# Seconds for each entry in each pass (index, value, address) and for each row (set-up, store).
+ENTRY_SECONDS = 0.5e-9
+ROW_SECONDS = 3e-9
+# Scattering loads and stores a vector of Y for each vector of X, so stores bound it.
+SCATTER_EFFICIENCY = 0.25
+# One chain advances by one entry in the latency of an FMA; a few rows run side by side.
+VECTOR_ENTRY_SECONDS = 0.7e-9
+VECTOR_ROW_SECONDS = 2e-9
+# Plain loops over real and imaginary parts, not vectorised.
+COMPLEX_EFFICIENCY = 0.06
+
+
+def entries_bytes(problem: Problem) -> int:
+    """Return the bytes of one pass over the entries of S."""
+    return problem.normal.nnz * (problem.itemsize + operand.spec(problem).index_bytes)
+
+
+def spmm_seconds(
+    problem: Problem, machine: Machine, isa: str, nnz: int, index_bytes: int, efficiency: float, threads: float
+) -> float:
+    """Return the seconds of `nnz` entries meeting rows of X or Y, without calls and conversions.
+
+    FMAs on whole registers against the rows of X fetched from where X lives; S is streamed once for
+    each pass over its columns and Y written once.
+    """
+    form = problem.normal if problem.sparse_sides else None
+    m, k, n = problem.extents if form is None else (form.m, form.k, form.n)
+    vector_bytes = machine.vector_bytes(isa)
+    wide = model.vectors(n, problem, vector_bytes)
+    passes = -(-wide // PASS_VECTORS)
+    if problem.accumulator.startswith("complex"):
+        efficiency = min(efficiency, COMPLEX_EFFICIENCY)
+    lanes = wide * vector_bytes // problem.itemsize if efficiency > COMPLEX_EFFICIENCY else n
+    arithmetic = nnz * lanes * model.flops(problem) / (machine.flop_rate(isa, problem.accumulator) * efficiency)
+    arithmetic += passes * (nnz * ENTRY_SECONDS + m * ROW_SECONDS)
+    whole = max(1, int(threads))
+    x_bytes = k * n * problem.itemsize
+    fetched = machine.read(nnz * n * problem.itemsize, x_bytes, whole)
+    streamed = passes * nnz * (problem.itemsize + index_bytes)
+    written = m * n * problem.itemsize
+    footprint = streamed + x_bytes + written
+    return max(arithmetic / threads, fetched) + machine.read(streamed + 2 * written, footprint, whole)
+
+
+class _CompressedKernel(Kernel):
+    """What the kernels on compressed lines have in common."""
+
+    lines: ClassVar[operand.Lines]
+
+    def refuse(self, problem: Problem) -> str | None:
+        if len(problem.sparse_sides) != 1:
+            return "wants one sparse operand" if not problem.sparse_sides else "wants a dense operand"
+        return model.refuse_dtype(problem) or model.refuse_arithmetic(problem)
+
+    def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
+        stands_left = problem.normal.side == "left"
+        product = product_of(self.name, problem, left if stands_left else right, isa, self.lines)
+        return Executable(product, transposed=not stands_left)
+
+
+class RowWise(_CompressedKernel):
+    """Each row of Y is accumulated in registers while the entries of its row of S are read."""
+
+    name = "csr_rowwise"
+    summary = "compressed rows × dense, one row of the result at a time in registers"
+    lines = "row"
+
+    def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
+        form = problem.normal
+        index_bytes = operand.spec(problem).index_bytes
+
+        def seconds(threads: int) -> float:
+            shared = model.balance(form, threads)
+            return spmm_seconds(problem, machine, isa, form.nnz, index_bytes, ROWWISE_EFFICIENCY, shared)
+
+        once, threads = model.best_threads(problem, machine, form.m, seconds)
+        name, conversion, nbytes = operand.conversion(problem, machine, self.lines)
+        return Cost(once + model.call_seconds(problem, machine), conversion, 0, nbytes, threads, name)
+
+
+class Scatter(_CompressedKernel):
+    """Columns of S in ascending order add their multiples of rows of X to Y, so chains stay in order.
+
+    Threads split the columns of X, because two threads must not add to one chain.
+    """
+
+    name = "csr_scatter"
+    summary = "compressed columns × dense without converting; threads split the columns of the result"
+    lines = "col"
+
+    def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
+        form = problem.normal
+        index_bytes = operand.spec(problem).index_bytes
+        y_bytes = form.m * form.n * problem.itemsize
+
+        def seconds(threads: int) -> float:
+            # Every thread reads all of S; rows of Y are read and written where Y lives.
+            busy = spmm_seconds(problem, machine, isa, form.nnz, index_bytes, SCATTER_EFFICIENCY, threads)
+            return busy + machine.read(2 * form.nnz * form.n * problem.itemsize, y_bytes, threads)
+
+        wide = model.vectors(form.n, problem, machine.vector_bytes(isa))
+        once, threads = model.best_threads(problem, machine, wide, seconds)
+        name, conversion, nbytes = operand.conversion(problem, machine, self.lines)
+        return Cost(once + model.call_seconds(problem, machine), conversion, 0, nbytes, threads, name)
+
+
+class Vector(_CompressedKernel):
+    """One chain for each row, several rows side by side."""
+
+    name = "csr_vector"
+    summary = "compressed rows × vector without converting"
+    lines = "row"
+
+    def refuse(self, problem: Problem) -> str | None:
+        reason = super().refuse(problem)
+        if reason is None and problem.normal.n != 1:
+            return f"wants a vector, this operand has {problem.normal.n} columns"
+        return reason
+
+    def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
+        form = problem.normal
+        x_bytes = form.k * problem.itemsize
+        far = form.nnz * (1.0 - operand.spec(problem).structure.near)
+
+        def seconds(threads: int) -> float:
+            chains = (form.nnz * VECTOR_ENTRY_SECONDS + form.m * VECTOR_ROW_SECONDS) / model.balance(form, threads)
+            streamed = entries_bytes(problem)
+            moved = machine.read(streamed, streamed + x_bytes, threads)
+            if x_bytes > machine.caches[0]:
+                moved += machine.read(far * model.LINE, x_bytes, threads)
+            return max(chains, moved)
+
+        once, threads = model.best_threads(problem, machine, form.m, seconds)
+        name, conversion, nbytes = operand.conversion(problem, machine, self.lines)
+        return Cost(once + model.call_seconds(problem, machine), conversion, 0, nbytes, threads, name)
+
+
+def product_of(
+    algorithm: str, problem: Problem, array: Any, isa: str | None, lines: operand.Lines
+) -> _core.Product:
+    """Return the native product of `array` compressed by `lines`."""
+    part, form = operand.compressed(problem, array, lines), problem.normal
+    minor = form.k if lines == "row" else form.m
+    return _core.csr_product(algorithm, isa, part.indptr, part.indices, part.data, minor, form.side == "left")
+
+
+def fallback_of(problem: Problem, array: Any, isa: str | None) -> _core.Product:
+    """Return a product that does not cross, needs no conversion, and serves any shape."""
+    if problem.normal.stored == "col":
+        return product_of("csr_scatter", problem, array, isa, "col")
+    return product_of("csr_rowwise", problem, array, isa, "row")

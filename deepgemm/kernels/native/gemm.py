@@ -1,0 +1,182 @@
+"""Native dense product, and the two crossings: a sparse operand made dense, a dense one made sparse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ... import _core
+from ..registry import Cost, Executable, Kernel
+from . import csr, model, operand
+
+if TYPE_CHECKING:
+    from ...planner.machine import Machine
+    from ...planner.problem import Problem
+
+# Share of the FMA peak on large operands: panels are packed, the tile of C stays in registers.
+EFFICIENCY = 0.8
+# Rows of a register tile, and vectors in one of its rows; edges are computed on whole tiles.
+TILE_ROWS = 14
+TILE_VECTORS = 2
+# Seconds of set-up for each tile of results.
+TILE_SECONDS = 30e-9
+# Bytes of panels kept during a call, for each thread.
+WORKSPACE = 2 << 20
+COMPLEX_EFFICIENCY = 0.06
+# Seconds per element to look for zeros, and for each entry found, when a dense operand is made sparse.
+SCAN_SECONDS = 0.15e-9
+KEEP_SECONDS = 1.5e-9
+# Shares of zeros below this are not worth looking at: dense wins on every machine measured.
+LEAST_ZERO_SHARE = 0.5
+
+
+def gemm_seconds(problem: Problem, machine: Machine, isa: str, threads: int) -> float:
+    """Return the seconds of a dense product whose operands are packed already."""
+    m, k, n = problem.extents
+    size = problem.itemsize
+    complex_ = problem.accumulator.startswith("complex")
+    lanes = 1 if complex_ else TILE_VECTORS * max(1, machine.vector_bytes(isa) // size)
+    rows, columns = -(-m // TILE_ROWS) * TILE_ROWS, -(-n // lanes) * lanes
+    efficiency = COMPLEX_EFFICIENCY if complex_ else EFFICIENCY
+    rate = machine.flop_rate(isa, problem.accumulator) * efficiency
+    arithmetic = rows * columns * k * model.flops(problem) / rate
+    tiles = (rows // TILE_ROWS) * (columns // lanes)
+    moved = (m * k + k * n + 2 * m * n) * size
+    return max((arithmetic + tiles * TILE_SECONDS) / threads, machine.read(moved, moved, threads))
+
+
+class Gemm(Kernel):
+    """Register-tiled product that starts each block of K from C, so every chain stays whole.
+
+    Blocking follows K. Goto and R. van de Geijn, "Anatomy of high-performance matrix multiplication",
+    ACM Trans. Math. Softw. 34, 2008. A sparse operand is filled with zeros once; while the other
+    operand is finite these change nothing, and otherwise a sparse kernel runs.
+    """
+
+    name = "gemm_packed"
+    summary = "dense × dense in register tiles; also for a sparse operand filled with zeros (a bought layout)"
+
+    def refuse(self, problem: Problem) -> str | None:
+        if len(problem.sparse_sides) == 2:
+            return "wants a dense operand"
+        reason = model.refuse_dtype(problem) or model.refuse_arithmetic(problem)
+        if reason is None and problem.sparse_sides:
+            spec = operand.spec(problem)
+            nbytes = spec.shape[0] * spec.shape[1] * problem.itemsize
+            if problem.accumulator.startswith("complex"):
+                return "a complex operand is not filled with zeros: each of them would cost four multiply-adds"
+            if not problem.normal.stored:
+                return f"a {spec.format} operand has no kernel to fall back on when the other holds inf or nan"
+            if nbytes > problem.layout_limit:
+                return f"a dense copy takes {nbytes / 2**30:.3g} GiB, more than layouts may"
+        return reason
+
+    def crosses(self, problem: Problem) -> bool:
+        return bool(problem.sparse_sides)
+
+    def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
+        m, k, n = problem.extents
+        size = problem.itemsize
+        once, threads = model.best_threads(
+            problem, machine, m * n, lambda count: gemm_seconds(problem, machine, isa, count)
+        )
+        once += model.call_seconds(problem, machine)
+        left, right = m * k * size, k * n * size
+        fixed, other = (left, right) if problem.fixed == "left" else (right, left)
+        once += machine.read(2 * other, 2 * other, threads)
+        if problem.sparse_sides:
+            name, conversion, nbytes = operand.conversion(problem, machine, "row", "dense")
+            # The dense copy is packed in every call; the other operand is looked through for inf and nan.
+            once += machine.read(2 * fixed, 2 * fixed, threads) + machine.read(other, other, threads)
+            return Cost(once, conversion, WORKSPACE * threads, nbytes, threads, name)
+        packing = machine.read(2 * fixed, 2 * fixed, threads)
+        if packs(problem):
+            return Cost(once, packing, WORKSPACE * threads, fixed, threads, "packed")
+        return Cost(once + packing, 0.0, WORKSPACE * threads, 0, threads)
+
+    def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
+        if problem.sparse_sides:
+            array = left if problem.fixed == "left" else right
+            filled = operand.dense(problem, array)
+            fallback = csr.fallback_of(problem, array, isa)
+            if problem.fixed == "left":
+                return Executable(_core.gemm_product(isa, filled, "left"), fallback)
+            # The fallback is Yᵀ = Bᵀ Xᵀ, and one plan hands both the same views.
+            return Executable(_core.gemm_product(isa, filled.T, "left"), fallback, transposed=True)
+        fixed = as_matrix(problem, left if problem.fixed == "left" else right)
+        if not packs(problem):
+            return Executable(_core.gemm_product(isa, fixed, problem.fixed))
+        # Only right operands are packed; a left one is the right one of the transposed product.
+        on_left = problem.fixed == "left"
+        packed = _core.pack_right(isa, fixed.T if on_left else fixed)
+        return Executable(_core.packed_product(packed), transposed=on_left)
+
+
+class DenseAsCsr(Kernel):
+    """A fixed dense operand that is mostly zero is compressed, and skipping its zeros changes nothing.
+
+    Skipping is exact while the other operand is finite; otherwise the dense kernel runs.
+    """
+
+    name = "dense_as_csr"
+    summary = "dense × dense where the fixed operand is mostly zero: compressed first"
+
+    def refuse(self, problem: Problem) -> str | None:
+        if problem.sparse_sides:
+            return "wants two dense operands"
+        share = problem.fixed_spec.structure.zero_share
+        if share is None:
+            return "looking for zeros would cost more than a hundredth of the product"
+        if share < LEAST_ZERO_SHARE:
+            return f"{share:.0%} of the sampled elements of the {problem.fixed} operand are zero"
+        if len(problem.fixed_spec.shape) != 2:
+            return "wants a matrix"
+        if problem.accumulator.startswith("complex"):
+            return "complex operands are not looked through for zeros"
+        return model.refuse_dtype(problem) or model.refuse_arithmetic(problem)
+
+    def crosses(self, problem: Problem) -> bool:
+        return True
+
+    def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
+        m, k, n = problem.extents
+        fixed = problem.fixed_spec
+        nnz = fixed.structure.nnz
+        elements = fixed.shape[0] * fixed.shape[1]
+        nbytes = nnz * (problem.itemsize + 4)
+        on_right = problem.fixed == "right"
+        efficiency = csr.SCATTER_EFFICIENCY if on_right else csr.ROWWISE_EFFICIENCY
+
+        def seconds(threads: int) -> float:
+            return csr.spmm_seconds(problem, machine, isa, nnz, 4, efficiency, threads)
+
+        once, threads = model.best_threads(problem, machine, m, seconds)
+        other = (k * n if problem.fixed == "left" else m * k) * problem.itemsize
+        once += model.call_seconds(problem, machine) + machine.read(other, other, threads)
+        conversion = elements * SCAN_SECONDS + nnz * KEEP_SECONDS + machine.read(nbytes, nbytes)
+        if problem.reuse is None:
+            return Cost(once + conversion, 0.0, nbytes, 0, threads)
+        return Cost(once, conversion, 0, nbytes, threads, "compressed")
+
+    def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
+        fixed = as_matrix(problem, left if problem.fixed == "left" else right)
+        data, indices, indptr = _core.dense_to_csr(fixed)
+        stands_left = problem.fixed == "left"
+        # On the right the rows of the operand are the columns of S: scattering needs no sorting.
+        algorithm = "csr_rowwise" if stands_left else "csr_scatter"
+        product = _core.csr_product(algorithm, isa, indptr, indices, data, fixed.shape[1], stands_left)
+        dense = _core.gemm_product(isa, fixed if stands_left else fixed.T, "left")
+        return Executable(product, dense, transposed=not stands_left)
+
+
+def packs(problem: Problem) -> bool:
+    """Whether the fixed operand is packed once, for the calls that were announced."""
+    return problem.reuse is not None and not problem.accumulator.startswith("complex")
+
+
+def as_matrix(problem: Problem, array: Any) -> Any:
+    """Return a fixed dense operand as a matrix of the chain's dtype, without a copy where it is one."""
+    if array.ndim == 1:
+        array = array[None, :] if problem.fixed == "left" else array[:, None]
+    return np.asarray(array, dtype=problem.accumulator)

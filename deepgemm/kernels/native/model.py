@@ -1,0 +1,73 @@
+"""Terms that the cost functions of native kernels share; their own constants stay with each kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ...planner.machine import Machine
+    from ...planner.problem import NormalForm, Problem
+
+DTYPES = ("float32", "float64", "complex64", "complex128")
+
+LINE = 64  # bytes fetched for one element somewhere in memory
+
+
+def refuse_dtype(problem: Problem) -> str | None:
+    """Return why native arithmetic does not serve the problem's accumulator, if it does not."""
+    if problem.accumulator not in DTYPES:
+        return f"native arithmetic is {', '.join(DTYPES)}; this product accumulates in {problem.accumulator}"
+    return None
+
+
+def refuse_arithmetic(problem: Problem) -> str | None:
+    """Return why a kernel without special arithmetic cannot obey a forced one."""
+    if problem.choice.arithmetic is not None:
+        return f"has no {problem.choice.arithmetic} arithmetic"
+    return None
+
+
+def vectors(columns: int, problem: Problem, isa_bytes: int) -> int:
+    """Return how many registers hold one row of `columns` results, the last one counted in full."""
+    return max(1, -(-columns * problem.itemsize // isa_bytes))
+
+
+def flops(problem: Problem) -> int:
+    """Return the real flops of one multiply-add of the problem's dtype."""
+    return 8 if problem.accumulator.startswith("complex") else 2
+
+
+def call_seconds(problem: Problem, machine: Machine) -> float:
+    """Return what every call costs besides its kernel: the empty call, casts, packing of odd strides.
+
+    Casts and copies read and write each element once and run in NumPy on one thread.
+    """
+    m, k, n = problem.extents
+    total = machine.call
+    other = (k * n if problem.fixed == "left" else m * k) * problem.itemsize
+    if "other" in problem.casts or (problem.other_spec.order != "C" and problem.sparse_sides):
+        total += machine.read(2 * other, 2 * other)
+    if "output" in problem.casts:
+        total += machine.read(2 * m * n * problem.itemsize, 2 * m * n * problem.itemsize)
+    return total
+
+
+def balance(form: NormalForm, threads: int) -> float:
+    """Return by how much `threads` speed up rows of uneven length: a row is never cut."""
+    if form.nnz == 0:
+        return 1.0
+    return min(float(threads), max(1.0, form.nnz / max(form.longest, 1)))
+
+
+def best_threads(
+    problem: Problem, machine: Machine, most: int, seconds: Callable[[int], float]
+) -> tuple[float, int]:
+    """Return the time of one call and its number of threads: all or one, whichever is faster."""
+    most = min(problem.threads, max(1, most))
+    serial = seconds(1)
+    if most > 1 and serial > machine.team:
+        shared = seconds(most) + machine.team
+        if shared < serial:
+            return shared, most
+    return serial, 1

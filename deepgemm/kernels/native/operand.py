@@ -1,0 +1,272 @@
+"""The sparse operand as native kernels read it: compressed lines of one dtype, converted at most once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ... import _core
+from ...sparse import convert
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ...planner.machine import Machine
+    from ...planner.problem import OperandSpec, Problem
+    from ...sparse.base import SparseArray
+
+    Array = npt.NDArray[Any]
+
+Lines = Literal["row", "col"]
+
+# Seconds per entry, one thread, beyond reading and writing it once: the scatter of a counting sort,
+# slice building, and the scatter of single elements into a dense array.
+SORT_SECONDS = 4e-9
+SELL_SECONDS = 3e-9
+DENSE_SECONDS = 1.5e-9
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """Lines of entries; a layout when it is a copy.
+
+    Attributes
+    ----------
+    indptr, indices, data : numpy.ndarray
+        As in CSR.
+    positions : numpy.ndarray or None
+        Where each value comes from in the canonical array of the owner; None if in the same order.
+    """
+
+    indptr: Array
+    indices: Array
+    data: Array
+    positions: Array | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the copy, in bytes."""
+        parts = (self.indptr, self.indices, self.data, self.positions)
+        return sum(part.nbytes for part in parts if part is not None)
+
+    def refill(self, values: Array) -> Compressed:
+        """Return the same lines for other values of the canonical owner."""
+        flat = values.ravel()
+        data = flat if self.positions is None else flat[self.positions]
+        return Compressed(self.indptr, self.indices, data.astype(self.data.dtype, copy=False), self.positions)
+
+
+@dataclass(frozen=True)
+class Values:
+    """The values alone, in another dtype; their structure is the owner's."""
+
+    data: Array
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the copy, in bytes."""
+        return self.data.nbytes
+
+    def refill(self, values: Array) -> Values:
+        """Return other values in the same dtype."""
+        return Values(values.astype(self.data.dtype))
+
+
+@dataclass(frozen=True)
+class Slices:
+    """SELL: rows sorted by length in windows, padded in slices of one vector's height."""
+
+    sell: _core.Sell
+    positions: Array | None
+    dtype: np.dtype[Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the copy, in bytes."""
+        return self.sell.nbytes + (0 if self.positions is None else self.positions.nbytes)
+
+    def refill(self, values: Array) -> Slices:
+        """Return the same slices for other values of the canonical owner."""
+        flat = values.ravel()
+        data = flat if self.positions is None else flat[self.positions]
+        filled = self.sell.refill(np.ascontiguousarray(data, dtype=self.dtype))
+        return Slices(filled, self.positions, self.dtype)
+
+
+@dataclass(frozen=True)
+class Dense:
+    """The operand with its zeros filled in."""
+
+    array: Array
+    places: tuple[Array, Array]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the copy, in bytes."""
+        return self.array.nbytes + sum(place.nbytes for place in self.places)
+
+    def refill(self, values: Array) -> Dense:
+        """Return the dense array of other values at the same places."""
+        array = np.zeros_like(self.array)
+        array[self.places] = values.ravel()
+        return Dense(array, self.places)
+
+
+def storage(problem: Problem, lines: Lines) -> str:
+    """Return the format of the operand itself that has S compressed by `lines`."""
+    left = problem.normal.side == "left"
+    return "csr" if (lines == "row") == left else "csc"
+
+
+def spec(problem: Problem) -> OperandSpec:
+    """Return the sparse operand."""
+    return problem.left if problem.normal.side == "left" else problem.right
+
+
+def layout_name(problem: Problem, lines: Lines, kind: str = "") -> str | None:
+    """Return the name of the layout that has S compressed by `lines` in the chain's dtype.
+
+    None if the operand is that already. Names speak of the operand, not of S: "csc" is a copy by
+    columns of what the user handed over, "values:float32" a copy of its values alone.
+    """
+    operand, wanted = spec(problem), storage(problem, lines)
+    widened = "" if operand.dtype == problem.accumulator else f":{problem.accumulator}"
+    if kind == "dense":
+        return f"dense{widened}"
+    if kind:
+        return f"{kind}:{wanted}{widened}"
+    if operand.format == wanted:
+        return f"values{widened}" if widened else None
+    return wanted + widened
+
+
+def conversion(
+    problem: Problem, machine: Machine, lines: Lines, kind: str = ""
+) -> tuple[str | None, float, int]:
+    """Return the name of a layout, the seconds that it still costs, and the bytes that it takes.
+
+    A missing layout reads the operand, writes the copy, and pays for the disorder of its writes; with
+    a donor only values are written. SELL of lines that are not stored needs those lines first.
+    """
+    operand, name = spec(problem), layout_name(problem, lines, kind)
+    if name is None:
+        return None, 0.0, 0
+    nnz = problem.normal.nnz
+    if kind == "dense":
+        nbytes = problem.normal.m * problem.normal.k * problem.itemsize
+    else:
+        nbytes = nnz * (problem.itemsize + max(operand.index_bytes, 4))
+    if name.startswith("values"):
+        nbytes = nnz * problem.itemsize
+    if name in operand.layouts:
+        return name, 0.0, nbytes
+    copy = machine.read(2 * nbytes, 2 * nbytes)
+    if name in operand.donors:
+        return name, copy, nbytes
+    per_entry = {"": SORT_SECONDS, "sell": SELL_SECONDS, "dense": DENSE_SECONDS}[kind]
+    if name.startswith("values"):
+        per_entry = 0.0
+    seconds = copy + nnz * per_entry
+    if kind == "sell":
+        seconds += conversion(problem, machine, lines)[1]
+    return name, seconds, nbytes
+
+
+def compressed(problem: Problem, array: SparseArray, lines: Lines) -> Compressed:
+    """Return the lines of S, from the operand itself or from a layout that is built if missing."""
+    base = array.canonical()
+    wanted = storage(problem, lines)
+    dtype = np.dtype(problem.accumulator)
+    name = layout_name(problem, lines)
+    if name is None:
+        return Compressed(base.indptr, base.indices, base.data)
+    cache = array._layouts
+    donor = cache.donor(name)
+    if base.format == wanted:
+        values = cache.get_or_build(
+            name, lambda: donor.refill(base.data) if isinstance(donor, Values) else Values(base.data.astype(dtype))
+        )
+        return Compressed(base.indptr, base.indices, values.data)
+    return cache.get_or_build(
+        name,
+        lambda: donor.refill(base.data) if isinstance(donor, Compressed) else _compress(base, wanted, dtype),
+    )
+
+
+def slices(problem: Problem, array: SparseArray) -> Slices:
+    """Return S as SELL, built if missing."""
+    name = layout_name(problem, "row", "sell")
+    assert name is not None
+    donor = array._layouts.donor(name)
+    if isinstance(donor, Slices):
+        return array._layouts.get_or_build(name, lambda: donor.refill(array.canonical().data))
+    lines = compressed(problem, array, "row")
+
+    def build() -> Slices:
+        sell = _core.sell_build(lines.indptr, lines.indices, lines.data, problem.normal.k)
+        return Slices(sell, lines.positions, lines.data.dtype)
+
+    return array._layouts.get_or_build(name, build)
+
+
+def dense(problem: Problem, array: SparseArray) -> Array:
+    """Return the operand itself (not S) with its zeros filled in, built if missing."""
+    name = layout_name(problem, "row", "dense")
+    assert name is not None
+    base = array.canonical()
+    donor = array._layouts.donor(name)
+
+    def build() -> Dense:
+        if isinstance(donor, Dense):
+            return donor.refill(base.data)
+        filled = np.zeros(base.shape, dtype=problem.accumulator)
+        lines = convert.expand(base.indptr)
+        places = (lines, base.indices) if base.format == "csr" else (base.indices, lines)
+        filled[places] = base.data
+        return Dense(filled, places)
+
+    return array._layouts.get_or_build(name, build).array
+
+
+def _compress(base: SparseArray, wanted: str, dtype: np.dtype[Any]) -> Compressed:
+    """Compress a canonical array by the lines that it does not store."""
+    positions: Array | None
+    if base.format in ("csr", "csc"):
+        minor = base.shape[1] if base.format == "csr" else base.shape[0]
+        indptr, indices, positions = convert.transpose(base.indptr, base.indices, minor)
+    elif base.format == "coo":
+        # Canonical: by row, then column. Sorting by column is stable, so rows ascend in each column.
+        major, minor_of = (base.row, base.col) if wanted == "csr" else (base.col, base.row)
+        extent = base.shape[0] if wanted == "csr" else base.shape[1]
+        indptr, indices, positions = convert.compress(major, minor_of, extent)
+    else:
+        indptr, indices, positions = _entries_of_blocks(base)
+        if wanted == "csc":
+            indptr, indices, by_column = convert.transpose(indptr, indices, base.shape[1])
+            positions = positions[by_column]
+    data = base.data.ravel()[positions].astype(dtype, copy=False)
+    return Compressed(indptr, indices, data, positions)
+
+
+def _entries_of_blocks(base: SparseArray) -> tuple[Array, Array, Array]:
+    """Return the rows of a BSR array entry by entry; zeros inside its blocks are entries."""
+    height, width = base.blocksize
+    blocks = np.diff(base.indptr).astype(np.int64)
+    lengths = np.repeat(blocks * width, height)
+    indptr = np.zeros(lengths.size + 1, dtype=np.int64)
+    np.cumsum(lengths, out=indptr[1:])
+    band = np.repeat(np.arange(blocks.size), blocks)
+    nth = np.arange(base.indices.size) - np.asarray(base.indptr, dtype=np.int64)[band]
+    # Where each element of each block goes: start of its row, then past the blocks before it.
+    starts = indptr[:-1].reshape(-1, height)[band]
+    target = starts[:, :, None] + (nth * width)[:, None, None] + np.arange(width)
+    positions = np.empty(base.data.size, dtype=np.int64)
+    positions[target.ravel()] = np.arange(base.data.size)
+    columns = np.empty(base.data.size, dtype=np.int64)
+    columns[target.ravel()] = np.broadcast_to(
+        (base.indices.astype(np.int64) * width)[:, None, None] + np.arange(width), base.data.shape
+    ).ravel()
+    index_type = convert.index_dtype(base.shape[1], base.data.size)
+    return indptr.astype(index_type), columns.astype(index_type), positions

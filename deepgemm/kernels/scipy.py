@@ -1,0 +1,165 @@
+"""Products by SciPy and NumPy: exact for integers and bool, in an order of their own for floats."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..sparse.base import SparseArray
+from ..sparse.interop import from_scipy, widened
+from .registry import Cost, Executable, Kernel
+
+if TYPE_CHECKING:
+    from ..planner.machine import Machine
+    from ..planner.problem import Problem
+
+__all__ = ["NumPy", "SciPy"]
+
+FLOATS = ("float32", "float64", "complex64", "complex128")
+# Seconds per entry of S and column of X of SciPy's loops (one thread), and of one call.
+SCIPY_SECONDS = 0.8e-9
+SCIPY_CALL = 5e-6
+# The same for sparse × sparse, per multiply-add.
+SPGEMM_SECONDS = 4e-9
+# NumPy's integer products are plain loops; its floating ones are a BLAS.
+NUMPY_INTEGER_SECONDS = 1e-9
+BLAS_EFFICIENCY = 0.9
+NUMPY_CALL = 1e-6
+
+ORDER = "rounds in an order of its own; reproducible=False admits it"
+
+
+def exact(problem: Problem) -> bool:
+    """Whether no order of summation can change the result: integers and bool."""
+    return problem.accumulator not in FLOATS
+
+
+class SciPy(Kernel):
+    """SciPy's sparse products, single-threaded; the only ones for integers and for two sparse operands."""
+
+    name = "scipy"
+    provider = "scipy"
+    native = False
+    summary = "scipy.sparse, one thread: exact for integers and bool; for floats only if not reproducible"
+
+    def refuse(self, problem: Problem) -> str | None:
+        if not problem.sparse_sides:
+            return "wants a sparse operand"
+        if problem.choice.arithmetic is not None:
+            return f"has no {problem.choice.arithmetic} arithmetic"
+        if problem.reproducible and not exact(problem):
+            return ORDER
+        return None
+
+    def exact(self, problem: Problem) -> bool:
+        return exact(problem)
+
+    def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
+        if len(problem.sparse_sides) == 2:
+            _, k, _ = problem.extents
+            multiplies = problem.left.structure.nnz * problem.right.structure.nnz / max(k, 1)
+            return Cost(SCIPY_CALL + multiplies * SPGEMM_SECONDS)
+        form = problem.normal
+        dense = form.k * form.n * problem.itemsize
+        seconds = form.nnz * max(form.n, 1) * SCIPY_SECONDS + machine.read(2 * dense, 2 * dense)
+        return Cost(SCIPY_CALL + machine.call + seconds)
+
+    def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
+        dtype = np.dtype(problem.accumulator)
+        output = np.dtype(problem.output)
+        if len(problem.sparse_sides) == 2:
+            return Executable(callback=_SparseProduct(left, right, problem.fixed, dtype, output))
+        side = problem.normal.side
+        array: SparseArray = left if side == "left" else right
+        # Shares memory unless the values are widened.
+        matrix = widened(array).astype(dtype, copy=False)
+        return Executable(callback=_MixedProduct(matrix, side == "left", dtype, output))
+
+
+class NumPy(Kernel):
+    """`numpy.matmul`, for two dense operands."""
+
+    name = "numpy_blas"
+    provider = "numpy"
+    native = False
+    summary = "numpy.matmul: exact for integers and bool; for floats a BLAS, only if not reproducible"
+
+    def refuse(self, problem: Problem) -> str | None:
+        if problem.sparse_sides:
+            return "wants two dense operands"
+        if problem.choice.arithmetic is not None:
+            return f"has no {problem.choice.arithmetic} arithmetic"
+        if problem.reproducible and not exact(problem):
+            return ORDER
+        return None
+
+    def exact(self, problem: Problem) -> bool:
+        return exact(problem)
+
+    def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
+        m, k, n = problem.extents
+        if exact(problem):
+            return Cost(NUMPY_CALL + machine.call + m * k * n * NUMPY_INTEGER_SECONDS)
+        flops = m * k * n * (8 if problem.accumulator.startswith("complex") else 2)
+        rate = machine.flop_rate(isa, problem.accumulator) * BLAS_EFFICIENCY * machine.cores
+        moved = (m * k + k * n + m * n) * problem.itemsize
+        return Cost(NUMPY_CALL + machine.call + max(flops / rate, machine.read(moved, moved, machine.cores)))
+
+    def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
+        dtype = np.dtype(problem.accumulator)
+        fixed = left if problem.fixed == "left" else right
+        # A plan keeps its operand as it is now, so a later change of the caller's array must not show.
+        fixed = fixed.astype(dtype, copy=problem.reuse is not None)
+        return Executable(callback=_DenseProduct(fixed, problem.fixed == "left", dtype, np.dtype(problem.output)))
+
+
+class _MixedProduct:
+    """S @ X or X @ S by SciPy, widened before and rounded once after."""
+
+    def __init__(self, matrix: Any, left: bool, dtype: np.dtype[Any], output: np.dtype[Any]) -> None:
+        self._matrix, self._left, self._dtype, self._output = matrix, left, dtype, output
+
+    def __call__(self, other: Any, out: Any) -> Any:
+        other = other.astype(self._dtype, copy=False)
+        result = self._matrix @ other if self._left else other @ self._matrix
+        return deliver(np.asarray(result), self._output, out)
+
+
+class _DenseProduct:
+    """The same for two dense operands by NumPy."""
+
+    def __init__(self, fixed: Any, left: bool, dtype: np.dtype[Any], output: np.dtype[Any]) -> None:
+        self._fixed, self._left, self._dtype, self._output = fixed, left, dtype, output
+
+    def __call__(self, other: Any, out: Any) -> Any:
+        other = other.astype(self._dtype, copy=False)
+        result = np.matmul(self._fixed, other) if self._left else np.matmul(other, self._fixed)
+        return deliver(result, self._output, out)
+
+
+class _SparseProduct:
+    """Two sparse operands by SciPy; the result is sparse, with sorted indices."""
+
+    def __init__(self, left: Any, right: Any, fixed: str, dtype: np.dtype[Any], output: np.dtype[Any]) -> None:
+        self._fixed_left = fixed == "left"
+        self._fixed = self._ready(left if self._fixed_left else right, dtype)
+        self._dtype, self._output = dtype, output
+
+    @staticmethod
+    def _ready(array: SparseArray, dtype: np.dtype[Any]) -> Any:
+        return widened(array.tocsr()).astype(dtype, copy=False)
+
+    def __call__(self, other: Any, out: Any = None) -> Any:
+        other = self._ready(other, self._dtype)
+        result = self._fixed @ other if self._fixed_left else other @ self._fixed
+        result.sort_indices()  # SciPy's order is that of its hash of columns; the result is ours alone
+        return from_scipy("matmul", result.astype(self._output, copy=False))
+
+
+def deliver(result: Any, dtype: np.dtype[Any], out: Any) -> Any:
+    """Round a result once to the output dtype, into `out` if there is one."""
+    if out is None:
+        return result.astype(dtype, copy=False)
+    np.copyto(out, result, casting="unsafe")
+    return out

@@ -1,0 +1,11 @@
+"""The list of all kernels, in the order in which the planner looks at them: the one place that loads them."""
+
+from __future__ import annotations
+
+from ..kernels import registry
+from ..kernels.native.csr import RowWise, Scatter, Vector
+from ..kernels.native.gemm import DenseAsCsr, Gemm
+from ..kernels.native.sell import SellVector
+from ..kernels.scipy import NumPy, SciPy
+
+registry.register(RowWise(), Scatter(), Vector(), SellVector(), Gemm(), DenseAsCsr(), SciPy(), NumPy())

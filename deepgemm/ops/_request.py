@@ -1,0 +1,234 @@
+"""Turns what a caller passed to a product into checked operands, specifications and options."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse
+
+from .. import _core
+from ..config import KernelChoice, Settings, parse_kernel, settings
+from ..dtypes import accumulator, canonical, default_output, is_float
+from ..errors import DTypeError, ShapeError, UnsupportedError
+from ..kernels import registry
+from ..planner import machine as machines
+from ..planner.account import total_spent
+from ..planner.problem import OperandSpec, Problem, Side, dtype_name
+from ..planner.structure import DENSE_SAMPLE, Structure, measure, measure_dense
+from ..sparse.base import SparseArray
+from ..sparse.interop import from_scipy
+from ..sparse.layouts import _default_limit
+
+ANY_KERNEL = KernelChoice()
+
+# Seconds to look at one element somewhere in a dense operand, and the share of the product's time that
+# looking for zeros may take (DESIGN section 6).
+SAMPLE_SECONDS = 10e-9
+SAMPLE_SHARE = 0.01
+LEAST_SAMPLE = 256
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a product is to be done; hashable, because cached plans are found by it.
+
+    Attributes
+    ----------
+    dtype : numpy.dtype or None
+        Output dtype, if the caller named one.
+    threads : int or None
+        Upper bound that the caller set.
+    choice : KernelChoice
+        What is forced by `kernel=` or the environment.
+    reproducible : bool
+        Whether the stated order is demanded.
+    """
+
+    dtype: np.dtype[Any] | None
+    threads: int | None
+    choice: KernelChoice
+    reproducible: bool
+
+
+def options(
+    op: str, dtype: npt.DTypeLike, threads: int | None, kernel: str | None, reproducible: bool, env: Settings
+) -> Options:
+    """Check the options of a product."""
+    if threads is not None:
+        threads = positive(op, "threads", threads)
+    choice = env.kernel or ANY_KERNEL
+    if kernel is not None:
+        choice = parse_kernel(kernel, f"{op}: kernel")
+    if choice.algorithm is not None and choice.algorithm not in registry.names():
+        raise ValueError(
+            f"{choice.argument} is {choice.algorithm!r}, which is no kernel; there are: {', '.join(registry.names())}"
+        )
+    return Options(
+        None if dtype is None else canonical(dtype, f"{op}: dtype"), threads, choice, bool(reproducible)
+    )
+
+
+def default_options(env: Settings) -> Options:
+    """Return the options of an operator, which takes none."""
+    choice = env.kernel
+    if choice is None:
+        return _DEFAULT
+    return options("matmul", None, None, None, True, env)
+
+
+_DEFAULT = Options(None, None, ANY_KERNEL, True)
+
+
+def positive(op: str, name: str, value: object, least: int = 1) -> int:
+    """Return a whole number of at least `least`."""
+    try:
+        number = operator.index(cast(Any, value))
+    except TypeError:
+        raise ValueError(f"{op}: {name} is {value!r}, expected a whole number of at least {least}") from None
+    if number < least:
+        raise ValueError(f"{op}: {name} is {number}, expected at least {least}")
+    return number
+
+
+def operand(op: str, name: str, value: Any) -> Any:
+    """Return one of our sparse arrays, or a plain array of one or two dimensions in native byte order."""
+    if isinstance(value, SparseArray):
+        return value
+    if scipy.sparse.issparse(value):
+        return from_scipy(f"{op}: {name}", value)
+    if type(value) is not np.ndarray:
+        if isinstance(value, np.ma.MaskedArray):
+            raise DTypeError(f"{op}: {name} is a masked array; fill it first, for example with .filled(0)")
+        try:
+            value = np.asarray(value)
+        except ValueError as error:
+            raise ShapeError(f"{op}: {name} is no array: {error}") from None
+    if value.dtype.char not in "fd":  # the two that need no look at the list
+        dtype = canonical(value.dtype, f"{op}: {name}")
+        if dtype != value.dtype or not value.dtype.isnative:
+            value = value.astype(dtype)
+    elif not value.dtype.isnative:
+        value = value.astype(value.dtype.newbyteorder("="))
+    if not 1 <= value.ndim <= 2:
+        if value.ndim == 0:
+            raise ShapeError(f"{op}: {name} is a scalar, expected a vector or a matrix; use * to scale")
+        raise ShapeError(f"{op}: {name} has {value.ndim} dimensions, expected 1 or 2")
+    return value
+
+
+def check_shapes(op: str, left: Any, right: Any) -> None:
+    """Raise unless the inner extents agree."""
+    inner, rows = left.shape[-1], right.shape[0]
+    if inner != rows:
+        name = "B" if isinstance(right, SparseArray) else "X"
+        have = "columns" if left.ndim == 2 else "elements"
+        against = "rows" if right.ndim == 2 else "elements"
+        raise ShapeError(f"{op}: A has {inner} {have} but {name} has {rows} {against}")
+    if left.ndim == right.ndim == 1:
+        raise UnsupportedError(
+            f"{op}: both operands are vectors; use numpy.dot, or x[None, :] for a matrix of one row"
+        )
+
+
+def output_dtype(
+    op: str, left: np.dtype[Any], right: np.dtype[Any], inner: int, wanted: np.dtype[Any] | None
+) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """Return the accumulator and the output dtype."""
+    chain, default = _dtypes(left, right)
+    if default is None:
+        default = default_output(left, right, inner)
+    if wanted is None or wanted == default:
+        return chain, default
+    whole = chain.kind in "biu"
+    if (chain.kind == "c" and wanted.kind != "c") or (not whole and wanted.kind != "c" and not is_float(wanted)):
+        raise DTypeError(f"{op}: dtype is {wanted}, but the product is {chain}, which it cannot hold")
+    return chain, wanted
+
+
+@lru_cache(maxsize=256)
+def _dtypes(left: np.dtype[Any], right: np.dtype[Any]) -> tuple[np.dtype[Any], np.dtype[Any] | None]:
+    """Return the accumulator, and the default output unless the inner length decides."""
+    short, long = default_output(left, right, 0), default_output(left, right, 2**62)
+    return accumulator(left, right), short if short == long else None
+
+
+def sparse_spec(array: SparseArray) -> OperandSpec:
+    """Return what the planner needs to know of a sparse operand."""
+    cache = array._layouts
+    arrays = array._arrays
+    return OperandSpec(
+        array.format,
+        array.shape,
+        dtype_name(array.dtype),
+        measure(array),
+        arrays[1].itemsize,
+        layouts=tuple(sorted(cache.names())),
+        donors=tuple(sorted(cache._donated)) if cache._donated else (),
+    )
+
+
+_NOT_LOOKED_AT = Structure(0, 1.0)
+
+
+def dense_spec(array: np.ndarray[Any, Any], structure: Structure = _NOT_LOOKED_AT) -> OperandSpec:
+    """Return what the planner needs to know of a dense operand."""
+    flags = array.flags
+    order = "C" if flags.c_contiguous else "F" if flags.f_contiguous else "strided"
+    return OperandSpec("dense", array.shape, dtype_name(array.dtype), structure, order=order)
+
+
+def zero_structure(array: Any, other: Any, machine: machines.Machine) -> Structure:
+    """Return the structure of a dense operand, having looked for zeros within 1 % of the product's time."""
+    if array.ndim != 2 or array.dtype.kind != "f" or array.dtype.itemsize < 4:
+        return _NOT_LOOKED_AT
+    work = 2.0 * array.size * (other.size // max(array.shape[0], 1) if other.ndim == 2 else 1)
+    rate = machine.flop_rate(machine.isas[0], "float32") * machine.cores
+    samples = int(min(DENSE_SAMPLE, work / rate * SAMPLE_SHARE / SAMPLE_SECONDS))
+    return measure_dense(array, samples) if samples >= LEAST_SAMPLE else _NOT_LOOKED_AT
+
+
+def problem_of(
+    op: str,
+    left: Any,
+    right: Any,
+    fixed: Side,
+    wanted: Options,
+    env: Settings,
+    *,
+    reuse: int | None = None,
+    measured: tuple[tuple[str, float], ...] = (),
+    structures: tuple[Structure, Structure] = (_NOT_LOOKED_AT, _NOT_LOOKED_AT),
+) -> Problem:
+    """Return the problem that the planner is asked to solve."""
+    chain, output = output_dtype(op, left.dtype, right.dtype, right.shape[0], wanted.dtype)
+    left_sparse, right_sparse = isinstance(left, SparseArray), isinstance(right, SparseArray)
+    owner = left if fixed == "left" else right
+    spent = total_spent(owner._accounts.values()) if isinstance(owner, SparseArray) and owner._accounts else ()
+    limit = _core.limit()
+    return Problem(
+        sparse_spec(left) if left_sparse else dense_spec(left, structures[0]),
+        sparse_spec(right) if right_sparse else dense_spec(right, structures[1]),
+        dtype_name(chain),
+        dtype_name(output),
+        fixed,
+        reuse,
+        limit if wanted.threads is None else min(limit, wanted.threads),
+        wanted.reproducible,
+        wanted.choice,
+        spent,
+        measured,
+        _LAYOUT_LIMIT if env.layout_bytes is None else env.layout_bytes,
+    )
+
+
+_LAYOUT_LIMIT = _default_limit()
+
+
+def current_settings() -> Settings:
+    """Return the settings; here so that every operation reads them in one way."""
+    return settings()

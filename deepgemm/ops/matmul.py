@@ -1,0 +1,221 @@
+"""`matmul` and the operator `@`: find or make the plan of a product, run it, and keep its account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core
+from ..config import Settings
+from ..planner import machine as machines
+from ..planner.account import Account, settle, terms
+from ..planner.plan import Plan, build, decide
+from ..planner.problem import Side
+from ..sparse.base import SparseArray, register_product
+from . import _kernels as _kernels
+from . import _request as request
+
+__all__ = ["matmul"]
+
+# Plans kept with an operand. A caller who multiplies by ever new shapes must not fill the memory.
+MOST_PLANS = 16
+MOST_ACCOUNTS = 64
+
+
+def matmul(
+    A: Any,
+    B: Any,
+    *,
+    out: npt.NDArray[Any] | None = None,
+    dtype: npt.DTypeLike = None,
+    threads: int | None = None,
+    kernel: str | None = None,
+    reproducible: bool = True,
+) -> Any:
+    """Multiply two matrices, or a matrix and a vector, sparse or dense.
+
+    Each element of the result is one chain of fused multiply-adds over the inner index in ascending
+    order, in the accumulator dtype, rounded once at the end: every kernel, ISA and number of threads
+    gives the same result. `A @ B` is the same with default options.
+
+    Parameters
+    ----------
+    A, B : sparse array or array_like
+        Of shape (m, k) and (k, n), or a vector of length k in place of one of them. Sparse arrays of
+        SciPy are used without a copy.
+    out : numpy.ndarray, optional
+        Where to write the result; its shape and dtype must be those of the result.
+    dtype : dtype_like, optional
+        Dtype of the result. The accumulator does not depend on it.
+    threads : int, optional
+        Use at most so many threads (never more than `get_num_threads()`).
+    kernel : str, optional
+        Force an ISA ("avx2"), a kernel ("csr_rowwise") or both ("csr_rowwise@avx2").
+    reproducible : bool
+        False also admits kernels that round in another order, such as SciPy's and a BLAS.
+
+    Returns
+    -------
+    numpy.ndarray or CSR
+        Dense of shape (m, n), (m,) or (n,) if one operand is dense, else sparse.
+
+    Raises
+    ------
+    ShapeError
+        If the inner extents differ, or an operand is a scalar or has more than two dimensions.
+    DTypeError
+        If an operand or `out` has a dtype that is not stored, or not the right one.
+    FormatError
+        If `out` is read-only or shares memory with an operand.
+    UnsupportedError
+        If no kernel can do the product; the message says why and what to use.
+    StaleDataError
+        If memory shared with a sparse operand was changed.
+
+    Notes
+    -----
+    O(nnz n) for a sparse operand, O(m k n) for two dense ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deepgemm as dg
+    >>> A = dg.CSR(np.array([[1.0, 0.0], [0.0, 2.0]]))
+    >>> dg.matmul(A, np.array([3.0, 4.0]))
+    array([3., 8.])
+    >>> dg.matmul(np.eye(2, dtype="float32"), A, dtype="float32")
+    array([[1., 0.],
+           [0., 2.]], dtype=float32)
+    """
+    env = request.current_settings()
+    wanted = request.options("matmul", dtype, threads, kernel, reproducible, env)
+    left = request.operand("matmul", "A", A)
+    right = request.operand("matmul", "B" if isinstance(B, SparseArray) else "X", B)
+    return _multiply(left, right, out, wanted, env)
+
+
+def _multiply(left: Any, right: Any, out: Any, wanted: request.Options, env: Settings) -> Any:
+    if isinstance(left, SparseArray):
+        if isinstance(right, SparseArray):
+            return _both_sparse(left, right, out, wanted, env)
+        return _planned(left, "left", right, wanted, env)(right, out=out)
+    if isinstance(right, SparseArray):
+        return _planned(right, "right", left, wanted, env)(left, out=out)
+    return _both_dense(left, right, out, wanted, env)
+
+
+def _left_product(array: SparseArray, other: Any) -> Any:
+    """`array @ other`, where the most recent plan did not fit."""
+    value = _operator_operand("X", other)
+    if value is NotImplemented:
+        return NotImplemented
+    env = request.current_settings()
+    wanted = request.default_options(env)
+    if isinstance(value, SparseArray):
+        return _both_sparse(array, value, None, wanted, env)
+    plan = _planned(array, "left", value, wanted, env)
+    array._recent_left = plan
+    return plan(value)
+
+
+def _right_product(array: SparseArray, other: Any) -> Any:
+    """`other @ array`, where the most recent plan did not fit."""
+    value = _operator_operand("A", other)
+    if value is NotImplemented:
+        return NotImplemented
+    env = request.current_settings()
+    wanted = request.default_options(env)
+    if isinstance(value, SparseArray):
+        return _both_sparse(value, array, None, wanted, env)
+    plan = _planned(array, "right", value, wanted, env)
+    array._recent_right = plan
+    return plan(value)
+
+
+def _operator_operand(name: str, other: Any) -> Any:
+    """Return the checked operand; NotImplemented for objects that are no arrays at all."""
+    if not isinstance(other, np.ndarray) and np.asarray(other).dtype == object and not hasattr(other, "tocsr"):
+        return other if isinstance(other, SparseArray) else NotImplemented
+    return request.operand("matmul", name, other)
+
+
+def _planned(owner: SparseArray, fixed: Side, other: Any, wanted: request.Options, env: Settings) -> Plan:
+    """Return the plan of `owner` with operands like `other`: the kept one, unless its account is due."""
+    flags = other.flags
+    order = 0 if flags.c_contiguous else 1 if flags.f_contiguous else 2
+    key = (fixed, other.shape, other.dtype, order, wanted, _core.limit(), env.check)
+    plans = owner._plans
+    plan: Plan | None = plans.get(key)
+    if plan is not None and not plan._account[3]:
+        return plan
+    return _new_plan(owner, fixed, other, wanted, env, key)
+
+
+def _new_plan(
+    owner: SparseArray, fixed: Side, other: Any, wanted: request.Options, env: Settings, key: Any
+) -> Plan:
+    left, right = (owner, other) if fixed == "left" else (other, owner)
+    request.check_shapes("matmul", left, right)
+    owner._check_fresh()
+    plans = owner._plans
+    _settle(owner, key, plans.pop(key, None))
+    account: Account = owner._accounts.get(key) or _NEW
+    problem = request.problem_of("matmul", left, right, fixed, wanted, env, measured=account.measured)
+    decision = decide(problem, machines.current(env.cache_dir))
+    plan = build(decision, left, right, terms(decision.choice), wanted.threads, env)
+    chosen = decision.choice.candidate
+    if chosen.conversion and owner._accounts:
+        for kind, kept in list(owner._accounts.items()):
+            owner._accounts[kind] = kept.without(chosen.layout)
+    while len(plans) >= MOST_PLANS:
+        oldest = next(iter(plans), None)
+        _settle(owner, oldest, plans.pop(oldest, None))
+    plans[key] = plan
+    return plan
+
+
+_NEW = Account()
+
+
+def _settle(owner: SparseArray, key: Any, plan: Plan | None) -> None:
+    """Enter what a plan has cost into the operand's account."""
+    if plan is None:
+        return
+    calls, lost, fastest, _ = plan._account
+    accounts = owner._accounts
+    before = accounts.pop(key, _NEW)
+    while len(accounts) >= MOST_ACCOUNTS:
+        accounts.pop(next(iter(accounts)), None)
+    accounts[key] = settle(before, plan.decision.choice, calls, lost, fastest)
+
+
+def _both_sparse(left: SparseArray, right: SparseArray, out: Any, wanted: request.Options, env: Settings) -> Any:
+    request.check_shapes("matmul", left, right)
+    problem = request.problem_of("matmul", left, right, "left", wanted, env)
+    decision = decide(problem, machines.current(env.cache_dir))
+    return build(decision, left, right, terms(decision.choice), wanted.threads, env)(right, out=out)
+
+
+def _both_dense(left: Any, right: Any, out: Any, wanted: request.Options, env: Settings) -> Any:
+    request.check_shapes("matmul", left, right)
+    machine = machines.current(env.cache_dir)
+    structures = (request.zero_structure(left, right, machine), request.zero_structure(right, left, machine))
+    fixed = dense_fixed(left, right, structures)
+    problem = request.problem_of("matmul", left, right, fixed, wanted, env, structures=structures)
+    decision = decide(problem, machine)
+    plan = build(decision, left, right, terms(decision.choice), wanted.threads, env)
+    return plan(right if fixed == "left" else left, out=out)
+
+
+def dense_fixed(left: Any, right: Any, structures: tuple[Any, Any]) -> Side:
+    """Return which of two dense operands to bind: the one with more zeros, never a vector."""
+    if right.ndim == 1:
+        return "left"
+    if left.ndim == 1:
+        return "right"
+    return "left" if (structures[0].zero_share or 0.0) > (structures[1].zero_share or 0.0) else "right"
+
+
+register_product(_left_product, _right_product)

@@ -1,0 +1,117 @@
+"""`plan`: decide once how to multiply by an operand, and keep the decision."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy.typing as npt
+
+from ..errors import UnsupportedError
+from ..planner import machine as machines
+from ..planner.account import Terms
+from ..planner.plan import Plan, build, decide
+from ..planner.problem import Side
+from ..planner.structure import Structure
+from ..sparse.base import SparseArray
+from . import _kernels as _kernels
+from . import _request as request
+from .matmul import dense_fixed
+
+__all__ = ["plan"]
+
+# A plan that the caller holds is a value: it never asks to be thought over.
+_FOR_GOOD = Terms(0.0, math.inf)
+
+
+def plan(
+    A: Any,
+    B: Any,
+    *,
+    fixed: str | None = None,
+    reuse: int | None = None,
+    dtype: npt.DTypeLike = None,
+    threads: int | None = None,
+    kernel: str | None = None,
+    reproducible: bool = True,
+) -> Plan:
+    """Choose the kernel for a product and prepare it.
+
+    Parameters
+    ----------
+    A, B : sparse array or array_like
+        The operands, as for `matmul`. Of the one that is not fixed only shape, dtype and order matter.
+    fixed : {"left", "right"}, optional
+        The operand to keep. By default the sparse one; of two sparse ones the left. Two dense
+        operands need it when `reuse` is given.
+    reuse : int, optional
+        How many products will follow. Layouts that pay for themselves within so many are built now;
+        without it the plan uses what exists.
+    dtype, threads, kernel, reproducible
+        As for `matmul`.
+
+    Returns
+    -------
+    Plan
+        `p(other)` and `p(other, out=Y)` multiply; `p.explain()` tells why the kernel was chosen.
+
+    Raises
+    ------
+    ShapeError, DTypeError, UnsupportedError
+        As for `matmul`.
+    ValueError
+        If `fixed`, `reuse`, `threads` or `kernel` is not one of its choices.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deepgemm as dg
+    >>> A = dg.CSR(np.diag([1.0, 2.0, 3.0]))
+    >>> p = dg.plan(A, np.ones(3), reuse=1000)
+    >>> p(np.array([1.0, 1.0, 2.0]))
+    array([1., 2., 6.])
+    >>> p.problem.reuse
+    1000
+    """
+    env = request.current_settings()
+    wanted = request.options("plan", dtype, threads, kernel, reproducible, env)
+    if fixed not in (None, "left", "right"):
+        raise ValueError(f"plan: fixed is {fixed!r}, expected 'left' or 'right'")
+    if reuse is not None:
+        reuse = request.positive("plan", "reuse", reuse, least=0)
+    left = request.operand("plan", "A", A)
+    right = request.operand("plan", "B" if isinstance(B, SparseArray) else "X", B)
+    request.check_shapes("plan", left, right)
+    for array in (left, right):
+        if isinstance(array, SparseArray):
+            array._check_fresh()
+    machine = machines.current(env.cache_dir)
+    side, structures = _fixed_side(left, right, fixed, reuse, machine)
+    problem = request.problem_of("matmul", left, right, side, wanted, env, reuse=reuse, structures=structures)
+    return build(decide(problem, machine), left, right, _FOR_GOOD, wanted.threads, env)
+
+
+def _fixed_side(
+    left: Any, right: Any, fixed: Any, reuse: int | None, machine: machines.Machine
+) -> tuple[Side, tuple[Structure, Structure]]:
+    """Return the operand to keep, and what was seen of dense operands in choosing it."""
+    seen = (request._NOT_LOOKED_AT, request._NOT_LOOKED_AT)
+    left_sparse, right_sparse = isinstance(left, SparseArray), isinstance(right, SparseArray)
+    if left_sparse != right_sparse:
+        side: Side = "left" if left_sparse else "right"
+        if fixed not in (None, side):
+            raise UnsupportedError(
+                f"plan: fixed={fixed!r} names a dense operand, but a plan keeps the sparse one; "
+                "use matmul for ever new sparse operands"
+            )
+        return side, seen
+    if left_sparse:
+        return fixed or "left", seen
+    if fixed is None and reuse is not None:
+        raise ValueError("plan: fixed must be 'left' or 'right' when reuse is given for two dense operands")
+    if fixed == "left":
+        return "left", (request.zero_structure(left, right, machine), seen[1])
+    if fixed == "right":
+        return "right", (seen[0], request.zero_structure(right, left, machine))
+    both = (request.zero_structure(left, right, machine), request.zero_structure(right, left, machine))
+    return dense_fixed(left, right, both), both

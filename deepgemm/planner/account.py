@@ -1,0 +1,106 @@
+"""The account of an operand: time lost for want of layouts, and the times that kernels really took."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .candidates import Choice
+
+__all__ = ["Account", "Terms", "settle", "terms"]
+
+# A first plan runs on predictions; after about this many calls its real time is looked at.
+FIRST_LOOK_CALLS = 4
+# A kernel's time counts once it has run this often: the fastest of three is rarely disturbed.
+LEAST_CALLS = 3
+# Thinking again costs about 50 µs of Python, so it must not happen before twenty times that is at stake.
+LEAST_PRICE = 1e-3
+
+
+@dataclass(frozen=True)
+class Account:
+    """What one kind of product on an operand has cost so far.
+
+    Attributes
+    ----------
+    spent : tuple of (str, float)
+        For layouts, the seconds lost by not having them.
+    runs : tuple of (str, int, float)
+        For kernels, how often they ran and their fastest time.
+    """
+
+    spent: tuple[tuple[str, float], ...] = ()
+    runs: tuple[tuple[str, int, float], ...] = ()
+
+    @property
+    def measured(self) -> tuple[tuple[str, float], ...]:
+        """The times that may replace predictions."""
+        return tuple((kernel, fastest) for kernel, calls, fastest in self.runs if calls >= LEAST_CALLS)
+
+    def without(self, layout: str | None) -> Account:
+        """Return the account after `layout` was bought: a copy lost to eviction is saved for anew."""
+        return Account(tuple(entry for entry in self.spent if entry[0] != layout), self.runs)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """When a running plan asks to be thought over.
+
+    Each call adds its time beyond `best` seconds to what is lost; beyond `price` it is due.
+    """
+
+    best: float
+    price: float
+
+
+def terms(choice: Choice) -> Terms:
+    """Return the terms that a plan is bound with.
+
+    A kernel that was not yet measured is looked at after about `FIRST_LOOK_CALLS` calls, whatever its
+    speed turns out to be: then all of its time counts as lost. Measured ones run until the account
+    of section 6 of the design says that another one is worth its price.
+    """
+    if choice.target is None:
+        return Terms(0.0, math.inf)
+    if not choice.candidate.measured:
+        return Terms(0.0, max(FIRST_LOOK_CALLS * choice.candidate.predicted, LEAST_PRICE))
+    return Terms(choice.target.predicted, max(choice.price, LEAST_PRICE))
+
+
+def settle(account: Account, choice: Choice, calls: int, lost: float, fastest: float) -> Account:
+    """Return the account after a plan has run.
+
+    Parameters
+    ----------
+    account : Account
+        As it was when the plan was made.
+    choice : Choice
+        What the plan ran.
+    calls, lost, fastest : int, float, float
+        What the plan counted under its `terms`.
+    """
+    if calls == 0:
+        return account
+    candidate, target = choice.candidate, choice.target
+    runs = {kernel: (count, best) for kernel, count, best in account.runs}
+    before = runs.get(candidate.name, (0, math.inf))
+    runs[candidate.name] = (before[0] + calls, min(before[1], fastest))
+    spent = dict(account.spent)
+    if target is not None and target.conversion > 0.0 and target.layout is not None:
+        if not candidate.measured:
+            # All time was counted. The loss is what goes beyond the target's time, which is
+            # corrected as `rank` corrects it.
+            hope = min(1.0, fastest / candidate.predicted) if candidate.predicted > 0 else 1.0
+            lost = max(0.0, lost - calls * target.predicted * hope)
+        spent[target.layout] = spent.get(target.layout, 0.0) + lost
+    return Account(tuple(spent.items()), tuple((kernel, *run) for kernel, run in runs.items()))
+
+
+def total_spent(accounts: Iterable[Account]) -> tuple[tuple[str, float], ...]:
+    """Return what was lost for want of each layout in all kinds of product on one operand."""
+    totals: dict[str, float] = {}
+    for account in accounts:
+        for layout, seconds in account.spent:
+            totals[layout] = totals.get(layout, 0.0) + seconds
+    return tuple(sorted(totals.items()))

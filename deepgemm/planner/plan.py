@@ -1,0 +1,386 @@
+"""Plans: a chosen kernel bound to its fixed operand, callable, explained, saved and replayed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from ..config import Settings
+from ..errors import DTypeError, ShapeError, UnsupportedError
+from ..kernels import registry
+from ..sparse.base import SparseArray
+from .account import Terms
+from .candidates import Candidate, Choice, choose, rank
+from .machine import Machine
+from .problem import OperandSpec, Problem
+from .report import Report, Table, count, join, seconds, size
+
+__all__ = ["Decision", "Plan", "SparsePlan", "build", "decide", "replay"]
+
+FORMAT = 1  # of `to_json`
+
+_log = logging.getLogger("deepgemm")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided for a problem on a machine; everything that `explain()` shows.
+
+    Attributes
+    ----------
+    problem : Problem
+    machine : Machine
+    candidates : tuple of Candidate
+        Ranked; the refused ones last.
+    choice : Choice
+    """
+
+    problem: Problem
+    machine: Machine
+    candidates: tuple[Candidate, ...]
+    choice: Choice
+
+    def explain(self) -> Report:
+        """Return the measurements, the ranking and the refusals as a readable table."""
+        problem, chosen = self.problem, self.choice.candidate
+        m, k, n = problem.extents
+        facts = [
+            ("operands", f"{_describe(problem.left)} × {_describe(problem.right)}"),
+            ("product", f"{m} × {k} × {n}, accumulated in {problem.accumulator}, result {problem.output}"),
+        ]
+        facts += [
+            (f"{side} structure", _structure(spec))
+            for side, spec in (("left", problem.left), ("right", problem.right))
+            if spec.sparse or spec.structure.zero_share is not None
+        ]
+        if problem.casts:
+            facts.append(("conversions in each call", join(problem.casts)))
+        if problem.fixed_spec.layouts:
+            facts.append(("layouts held", join(problem.fixed_spec.layouts)))
+        if problem.spent:
+            facts.append(("account", join([f"{seconds(lost)} lost for want of {name}" for name, lost in problem.spent])))
+        facts.append(("machine", f"{self.machine.name}, {self.machine.source} rates, up to {problem.threads} threads"))
+        order = "stated order" if problem.reproducible else "any order (reproducible=False)"
+        facts.append(("rounding", order))
+        facts.append(("chosen", f"{chosen.name}: {self.choice.reason}"))
+        return Report(f"plan for {problem.op}", tuple(facts), (self._table(),))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the decision as plain values that JSON can hold."""
+        return {
+            "format": FORMAT,
+            "problem": self.problem.to_dict(),
+            "machine": self.machine.to_dict(),
+            "candidates": [_finite(candidate._asdict()) for candidate in self.candidates],
+            "chosen": self.choice.candidate.name,
+            "reason": self.choice.reason,
+        }
+
+    def _table(self) -> Table:
+        rows, bars, marked = [], [], None
+        for number, candidate in enumerate(self.candidates):
+            if candidate.refused is None:
+                verdict = "chosen" if candidate == self.choice.candidate else ""
+                if verdict:
+                    marked = number
+                elif candidate == self.choice.target and candidate.conversion:
+                    verdict = "being saved for"
+                rows.append(
+                    (
+                        candidate.name,
+                        seconds(candidate.predicted) + (" (measured)" if candidate.measured else ""),
+                        seconds(candidate.conversion),
+                        size(candidate.workspace),
+                        f"{candidate.layout} ({size(candidate.layout_bytes)})" if candidate.layout else "none",
+                        str(candidate.threads),
+                        verdict,
+                    )
+                )
+                bars.append(candidate.predicted)
+            else:
+                rows.append((candidate.name, "", "", "", "", "", f"refused: {candidate.refused}"))
+                bars.append(None)
+        columns = ("candidate", "predicted>", "conversion>", "workspace>", "layout", "threads>", "")
+        return Table(columns, tuple(rows), tuple(bars), marked)
+
+
+class Plan(_core.Runner):
+    """A product that is ready to run: call it with the operand that is not fixed.
+
+    `plan(other)` returns the product and `plan(other, out=Y)` writes it to `Y`. Another shape or dtype
+    raises; strides may differ. The call itself is one C++ function that checks everything.
+
+    Attributes
+    ----------
+    decision : Decision
+        The problem, machine, candidates and choice that led to it.
+    """
+
+    __slots__ = ("account_key", "decision")
+
+    decision: Decision
+    account_key: Any
+
+    @property
+    def problem(self) -> Problem:
+        """What was known of the product."""
+        return self.decision.problem
+
+    @property
+    def machine(self) -> Machine:
+        """The rates that predictions were made with."""
+        return self.decision.machine
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """All kernels, ranked; the refused ones last."""
+        return self.decision.candidates
+
+    @property
+    def chosen(self) -> Candidate:
+        """The candidate that runs."""
+        return self.decision.choice.candidate
+
+    @property
+    def kernel(self) -> str:
+        """Name of the kernel that runs."""
+        return self.chosen.kernel
+
+    @property
+    def isa(self) -> str:
+        """ISA of the kernel that runs; empty if it is not native."""
+        return self.chosen.isa
+
+    def explain(self) -> Report:
+        """Return why this kernel runs: a table in a terminal, with bars in a notebook."""
+        return self.decision.explain()
+
+    def to_json(self) -> str:
+        """Return the decision as JSON, from which `deepgemm.planner.plan.replay` decides again."""
+        return json.dumps(self.decision.to_dict(), indent=1)
+
+    def __repr__(self) -> str:
+        left, right = self.problem.left, self.problem.right
+        return f"Plan({self.problem.op}: {_describe(left)} × {_describe(right)}, {self.chosen.name})"
+
+    def _repr_html_(self) -> str:
+        return self.explain()._repr_html_()
+
+
+class SparsePlan(Plan):
+    """A plan whose other operand and result are sparse arrays."""
+
+    __slots__ = ("_owner", "_run")
+
+    def __call__(self, other: Any, *, out: Any = None) -> Any:
+        """Return the sparse product with `other`."""
+        op, spec = self.problem.op, self.problem.other_spec
+        if out is not None:
+            raise UnsupportedError(f"{op}: out= takes dense results; the product of two sparse operands is sparse")
+        if not isinstance(other, SparseArray):
+            raise DTypeError(f"{op}: this plan expects a sparse operand, got {type(other).__name__}")
+        if other.shape != spec.shape:
+            raise ShapeError(f"{op}: this plan expects an operand of shape {spec.shape}, got {other.shape}")
+        if other.dtype != spec.dtype:
+            raise DTypeError(f"{op}: this plan expects an operand of dtype {spec.dtype}, got {other.dtype}")
+        self._owner._check_fresh()
+        other._check_fresh()
+        return self._run(other, None)
+
+
+def decide(problem: Problem, machine: Machine) -> Decision:
+    """Return the decision for a problem on a machine: a pure function of its arguments."""
+    candidates = rank(problem, machine)
+    return Decision(problem, machine, candidates, choose(problem, candidates))
+
+
+def replay(text: str) -> Decision:
+    """Decide again from what `Plan.to_json` saved.
+
+    Raises
+    ------
+    ValueError
+        If the text is not what `to_json` of this version wrote.
+    """
+    try:
+        values = json.loads(text)
+        if values["format"] != FORMAT:
+            raise ValueError(f"format {values['format']}, expected {FORMAT}")
+        return decide(Problem.from_dict(values["problem"]), Machine.from_dict(values["machine"]))
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"not a plan saved by to_json: {error!r}") from error
+
+
+def build(decision: Decision, left: Any, right: Any, terms: Terms, threads: int | None, options: Settings) -> Plan:
+    """Bind a decision to its operands: layouts are built here, if the choice needs any.
+
+    Parameters
+    ----------
+    decision : Decision
+    left, right : SparseArray or numpy.ndarray
+        The operands that the problem describes; only the fixed one is kept.
+    terms : Terms
+        When the plan asks to be thought over.
+    threads : int or None
+        What the caller asked for; None follows the limit that holds at each call.
+    options : Settings
+        Whether shared memory is compared in full, and whether the plan is logged.
+    """
+    problem, chosen = decision.problem, decision.choice.candidate
+    executable = registry.find(problem.op, chosen.kernel).prepare(problem, left, right, chosen.isa or None)
+    if executable.product is not None and executable.product.isa != chosen.isa:
+        # The table had no entry at that ISA and went on to the next one.
+        decision = _with_isa(decision, executable.product.isa)
+    fixed = left if problem.fixed == "left" else right
+    if options.verbose:
+        _log_plan(decision)
+    if len(problem.sparse_sides) == 2:
+        sparse = SparsePlan()
+        sparse.decision, sparse._owner, sparse._run = decision, fixed, executable.callback
+        return sparse
+    plan = Plan()
+    plan.decision = decision
+    plan.account_key = None
+    bind(plan, decision, executable, fixed, terms, threads, options)
+    return plan
+
+
+def bind(
+    plan: _core.Runner,
+    decision: Decision,
+    executable: registry.Executable,
+    fixed: Any,
+    terms: Terms,
+    threads: int | None,
+    options: Settings,
+) -> None:
+    """Attach a kernel to a runner, through a second runner where operands or result need a cast."""
+    problem = decision.problem
+    other = problem.other_spec
+    other_side = "right" if problem.fixed == "left" else "left"
+    # A serial decision holds; otherwise the limit at each call counts, unless the caller set one.
+    serial = problem.threads > 1 and decision.choice.candidate.threads == 1
+    use = 1 if serial else threads or 0
+    fixed_name, other_name = ("A", "X") if problem.fixed == "left" else ("B" if problem.right.sparse else "X", "A")
+    common = {
+        "other_side": other_side,
+        "transposed": executable.transposed,
+        "threads": use,
+        "full_check": options.check,
+        "names": (problem.op, fixed_name, other_name),
+    }
+    native = {
+        "product": executable.product,
+        "fallback": executable.fallback,
+        "check_finite": executable.fallback is not None,
+    }
+    callback: Callable[[Any, Any], Any] | None = executable.callback
+    fixed_is_vector = len(problem.fixed_spec.shape) == 1
+    if callback is None and (problem.casts or fixed_is_vector):
+        inner = _core.Runner()
+        inner._bind(
+            **common,
+            **native,
+            callback=None,
+            other_shape=_matrix(other.shape, other_side) if fixed_is_vector else other.shape,
+            other_dtype=np.dtype(problem.accumulator),
+            out_shape=_matrix(problem.output_shape, problem.fixed) if fixed_is_vector else problem.output_shape,
+            out_dtype=np.dtype(problem.accumulator),
+            guards=(),
+            best_seconds=0.0,
+            price_seconds=math.inf,
+        )
+        callback = Casting(inner, problem)
+        native = {"product": None, "fallback": None, "check_finite": False}
+    plan._bind(
+        **common,
+        **native,
+        callback=callback,
+        other_shape=other.shape,
+        other_dtype=np.dtype(other.dtype),
+        out_shape=problem.output_shape,
+        out_dtype=np.dtype(problem.output),
+        guards=_guards(fixed, problem),
+        best_seconds=terms.best,
+        price_seconds=terms.price,
+    )
+
+
+class Casting:
+    """Widens the other operand exactly, runs the native plan, and rounds the result once."""
+
+    __slots__ = ("_accumulator", "_inner", "_output", "_shape")
+
+    def __init__(self, inner: _core.Runner, problem: Problem) -> None:
+        self._inner = inner
+        self._accumulator = np.dtype(problem.accumulator)
+        self._output = np.dtype(problem.output)
+        self._shape = problem.output_shape
+
+    def __call__(self, other: Any, out: Any) -> Any:
+        wide = self._inner(other.astype(self._accumulator, copy=False)).reshape(self._shape)
+        if out is None:
+            return wide.astype(self._output, copy=False)
+        np.copyto(out, wide, casting="unsafe")
+        return out
+
+
+def _matrix(shape: tuple[int, ...], vector_side: str) -> tuple[int, ...]:
+    """Return a shape with two extents; a vector is a row on the left and a column on the right."""
+    if len(shape) == 2:
+        return shape
+    return (1, shape[0]) if vector_side == "left" else (shape[0], 1)
+
+
+def _guards(fixed: Any, problem: Problem) -> tuple[Any, ...]:
+    """Return the arrays whose change makes the plan stale."""
+    if isinstance(fixed, SparseArray):
+        return fixed._arrays
+    # Only plans that were asked for outlive the caller's next statement.
+    contiguous = fixed.flags.c_contiguous or fixed.flags.f_contiguous
+    return (fixed,) if problem.reuse is not None and contiguous else ()
+
+
+def _with_isa(decision: Decision, isa: str) -> Decision:
+    chosen = decision.choice.candidate._replace(isa=isa)
+    candidates = tuple(chosen if c == decision.choice.candidate else c for c in decision.candidates)
+    return replace(decision, candidates=candidates, choice=replace(decision.choice, candidate=chosen))
+
+
+def _log_plan(decision: Decision) -> None:
+    if not _log.hasHandlers():
+        # Without any handler Python would drop what DEEPGEMM_VERBOSE=1 explicitly asked for.
+        _log.addHandler(logging.StreamHandler())
+    if not _log.isEnabledFor(logging.INFO):
+        _log.setLevel(logging.INFO)
+    _log.info("%s", decision.explain())
+
+
+def _describe(spec: OperandSpec) -> str:
+    shape = " × ".join(map(count, spec.shape))
+    return f"{spec.format} {spec.dtype} {shape}"
+
+
+def _structure(spec: OperandSpec) -> str:
+    found = spec.structure
+    if not spec.sparse:
+        return f"{found.zero_share:.0%} of the sampled elements are zero"
+    lines = {"row": "rows", "col": "columns"}[found.major]
+    text = f"{count(found.nnz)} entries, density {found.density:.3g}, longest of the {lines} {count(found.max_row)}"
+    if found.empty_rows:
+        text += f", {count(found.empty_rows)} empty"
+    if found.quantiles:
+        text += f", median {count(found.quantiles[2])}"
+    return text if found.canonical else text + ", not canonical (a sorted copy is kept)"
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: what was refused has no predicted time."""
+    return {key: None if value == math.inf else value for key, value in values.items()}

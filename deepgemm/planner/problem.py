@@ -1,0 +1,219 @@
+"""What the planner may know of one product: operands, dtypes, structure, reuse, account and limits."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+
+from ..config import KernelChoice
+from .structure import Structure
+
+__all__ = ["NormalForm", "OperandSpec", "Problem", "Side", "dtype_name"]
+
+Side = Literal["left", "right"]
+
+_dtype_names: dict[np.dtype[Any], str] = {}
+
+
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """Return `dtype.name`, which NumPy computes anew (1 µs) each time."""
+    name = _dtype_names.get(dtype)
+    if name is None:
+        name = _dtype_names[dtype] = dtype.name
+    return name
+
+
+@dataclass(frozen=True)
+class OperandSpec:
+    """One operand as the planner sees it.
+
+    Attributes
+    ----------
+    format : str
+        "dense", "csr", "csc", "coo" or "bsr".
+    shape : tuple of int
+        One or two extents; a vector stays one-dimensional.
+    dtype : str
+        Name of the storage dtype.
+    structure : Structure
+        What was measured of it.
+    index_bytes : int
+        Bytes of one index; 0 for a dense operand.
+    order : str
+        Memory order of a dense operand: "C", "F" or "strided".
+    layouts : tuple of str
+        Layouts that it owns already: they cost nothing.
+    donors : tuple of str
+        Layouts of an array with the same structure, which only need new values.
+    """
+
+    format: str
+    shape: tuple[int, ...]
+    dtype: str
+    structure: Structure
+    index_bytes: int = 0
+    order: str = "C"
+    layouts: tuple[str, ...] = ()
+    donors: tuple[str, ...] = ()
+
+    @property
+    def sparse(self) -> bool:
+        """Whether zeros of this operand are structural."""
+        return self.format != "dense"
+
+
+class NormalForm(NamedTuple):
+    """A product with one sparse operand, seen as Y = S X with S sparse.
+
+    A sparse operand on the right is the transposed problem: Yᵀ = Bᵀ Xᵀ.
+
+    Attributes
+    ----------
+    side : str
+        Where the sparse operand stands in what the caller wrote.
+    m, k, n : int
+        S is m × k, X is k × n.
+    stored : str
+        Which lines of S are compressed as stored: "row", "col", or "" if a copy is needed to tell.
+    nnz : int
+        Entries of S.
+    longest : int
+        Entries of the longest row of S; estimated where only columns were measured.
+    """
+
+    side: Side
+    m: int
+    k: int
+    n: int
+    stored: str
+    nnz: int
+    longest: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything that a decision depends on, besides the machine.
+
+    Attributes
+    ----------
+    left, right : OperandSpec
+        The operands in the order of the product.
+    accumulator, output : str
+        Names of the dtypes of the chain and of the result.
+    fixed : str
+        The operand that is kept: "left" or "right".
+    reuse : int or None
+        How many more times the caller says that it will multiply by the fixed operand; None if it
+        did not say, and the account decides.
+    threads : int
+        How many threads may be used.
+    reproducible : bool
+        Whether the stated order of rounding is demanded.
+    choice : KernelChoice
+        What is forced.
+    spent : tuple of (str, float)
+        The account: for layouts of the fixed operand, the seconds lost so far by not having them.
+    measured : tuple of (str, float)
+        For kernels that have run this problem often enough, their fastest time in seconds.
+    layout_limit : int
+        Bytes that all layouts of the process may take together.
+    op : str
+        Name of the operation.
+    """
+
+    left: OperandSpec
+    right: OperandSpec
+    accumulator: str
+    output: str
+    fixed: Side
+    reuse: int | None = None
+    threads: int = 1
+    reproducible: bool = True
+    choice: KernelChoice = KernelChoice()
+    spent: tuple[tuple[str, float], ...] = ()
+    measured: tuple[tuple[str, float], ...] = ()
+    layout_limit: int = 2**63 - 1
+    op: str = "matmul"
+
+    def __post_init__(self) -> None:
+        # Derived values are looked up dozens of times for each plan, so they are computed once, beside
+        # the fields: they take no part in equality, hashing or JSON.
+        left, right = self.left, self.right
+        sides: tuple[Side, ...] = ()
+        if left.format != "dense":
+            sides = ("left",)
+        if right.format != "dense":
+            sides = (*sides, "right")
+        m, k = left.shape if len(left.shape) == 2 else (1, *left.shape)
+        extents = m, k, right.shape[1] if len(right.shape) == 2 else 1
+        fixed, other = (left, right) if self.fixed == "left" else (right, left)
+        casts: tuple[str, ...] = () if other.dtype == self.accumulator else ("other",)
+        if self.output != self.accumulator:
+            casts = (*casts, "output")
+        self.__dict__.update(
+            sparse_sides=sides,
+            extents=extents,
+            normal=_normal(left if sides == ("left",) else right, sides[0], extents) if len(sides) == 1 else None,
+            fixed_spec=fixed,
+            other_spec=other,
+            itemsize=np.dtype(self.accumulator).itemsize,
+            output_shape=(*left.shape[:-1], *right.shape[1:]),
+            casts=casts,
+        )
+
+    if TYPE_CHECKING:
+        sparse_sides: ClassVar[tuple[Side, ...]]
+        """The sides on which a sparse operand stands."""
+        extents: ClassVar[tuple[int, int, int]]
+        """Rows, inner length and columns of the product; a missing extent counts as one."""
+        normal: ClassVar[NormalForm]
+        """The product as Y = S X; None unless exactly one operand is sparse."""
+        fixed_spec: ClassVar[OperandSpec]
+        """The operand that is kept."""
+        other_spec: ClassVar[OperandSpec]
+        """The operand that comes anew with each call."""
+        itemsize: ClassVar[int]
+        """Bytes of one element in the dtype of the chain."""
+        output_shape: ClassVar[tuple[int, ...]]
+        """Shape of the result; vectors lose their extent."""
+        casts: ClassVar[tuple[str, ...]]
+        """Which parts of a call change dtype: "other" and "output"."""
+
+    def spent_on(self, layout: str) -> float:
+        """Seconds lost so far for want of `layout`."""
+        return sum(seconds for name, seconds in self.spent if name == layout)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the problem as plain values that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Problem:
+        """Rebuild a problem from what `to_dict` or JSON made of it."""
+        values = dict(values)
+        for side in ("left", "right"):
+            spec = dict(values[side])
+            spec["structure"] = Structure.from_dict(spec["structure"])
+            for name in ("shape", "layouts", "donors"):
+                spec[name] = tuple(spec[name])
+            values[side] = OperandSpec(**spec)
+        values["choice"] = KernelChoice(**values["choice"])
+        for name in ("spent", "measured"):
+            values[name] = tuple((key, seconds) for key, seconds in values[name])
+        return cls(**values)
+
+
+def _normal(spec: OperandSpec, side: Side, extents: tuple[int, int, int]) -> NormalForm:
+    m, k, n = extents
+    if side == "right":
+        m, n = n, m
+    stored = ""
+    if spec.format == "csr":
+        stored = "row" if side == "left" else "col"
+    elif spec.format == "csc":
+        stored = "col" if side == "left" else "row"
+    nnz = spec.structure.nnz
+    longest = spec.structure.max_row if stored == "row" else min(k, -(-nnz // max(m, 1)))
+    return NormalForm(side, m, k, n, stored, nnz, longest)

@@ -1,0 +1,172 @@
+"""What is measured of an operand: density, row lengths, locality, block fill, zeros."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _core
+
+if TYPE_CHECKING:
+    from ..sparse.base import SparseArray
+
+__all__ = ["Structure", "block_fill", "measure", "measure_dense"]
+
+# Blocks looked at by `structure()`: the shapes that BSR kernels are tiled for.
+BLOCKS = ((2, 2), (4, 4), (8, 8), (16, 16))
+# Entries looked at for the block fill, in runs of whole rows.
+BLOCK_SAMPLE = 1 << 16
+# Elements of a dense operand looked at when the caller asks for its structure.
+DENSE_SAMPLE = 4096
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What was measured of one operand.
+
+    Attributes
+    ----------
+    nnz : int
+        Stored entries; for a dense operand the elements that are not zero, estimated from the sample.
+    density : float
+        `nnz` over the number of elements.
+    major : str
+        Which lines the row figures below describe: "row" or, for CSC, "col"; "" for a dense operand.
+    max_row, empty_rows : int
+        Entries of the longest line, and how many lines have none.
+    quantiles : tuple of int
+        Line lengths at 0, 25, 50, 75, 90, 99 and 100 %.
+    skew : float
+        Standard deviation of the line lengths over their mean.
+    bandwidth : int
+        Largest distance of an entry from the diagonal.
+    near : float
+        Share of entries whose neighbour in the line before them lies within one cache line.
+    window_fill : float
+        Share of useful slots if lines were sorted by length in windows and padded in slices.
+    sorted, canonical : bool
+        Whether the indices of each line ascend, and whether they do so without duplicates.
+    zero_share : float or None
+        Share of exact zeros among the sampled elements of a dense operand; None if nothing was sampled.
+    block_fill : tuple of ((int, int), float)
+        For block shapes, the share of a block's elements that are entries, where a block has any.
+    """
+
+    nnz: int
+    density: float
+    major: str = ""
+    max_row: int = 0
+    empty_rows: int = 0
+    quantiles: tuple[int, ...] = ()
+    skew: float = 0.0
+    bandwidth: int = 0
+    near: float = 0.0
+    window_fill: float = 1.0
+    sorted: bool = True
+    canonical: bool = True
+    zero_share: float | None = None
+    block_fill: tuple[tuple[tuple[int, int], float], ...] = ()
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Structure:
+        """Rebuild a structure from what `dataclasses.asdict` or JSON made of it."""
+        values = dict(values)
+        values["quantiles"] = tuple(values["quantiles"])
+        values["block_fill"] = tuple((tuple(block), fill) for block, fill in values["block_fill"])
+        return cls(**values)
+
+
+def measure(array: SparseArray) -> Structure:
+    """Return the structure of a sparse array from what its validation has already measured.
+
+    COO and BSR arrays, which are validated without a pass over rows, are measured in O(nnz).
+    """
+    nnz = array.nnz
+    m, n = array.shape
+    density = nnz / (m * n) if m and n else 0.0
+    seen = array._inspection
+    if array.format not in ("csr", "csc") or seen is None:
+        return _measure_uncompressed(array, nnz, density)
+    lines = m if array.format == "csr" else n
+    mean = nnz / lines if lines else 0.0
+    variance = seen.row_sq_sum / lines - mean * mean if lines else 0.0
+    return Structure(
+        nnz,
+        density,
+        "row" if array.format == "csr" else "col",
+        seen.max_row,
+        seen.empty_rows,
+        seen.quantiles,
+        math.sqrt(variance) / mean if variance > 0 and mean else 0.0,
+        seen.bandwidth,
+        seen.near,
+        seen.window_fill,
+        seen.sorted,
+        seen.canonical,
+    )
+
+
+def measure_dense(array: np.ndarray[Any, Any], samples: int = DENSE_SAMPLE) -> Structure:
+    """Return the structure of a dense array from at most `samples` of its elements (0: none)."""
+    share = float(_core.nonzero_sample(array, samples)) if samples > 0 and array.size else None
+    density = 1.0 - (share or 0.0)
+    return Structure(round(array.size * density), density, zero_share=share)
+
+
+def block_fill(array: SparseArray) -> tuple[tuple[tuple[int, int], float], ...]:
+    """Return the share of entries in the touched blocks, for each shape in `BLOCKS`.
+
+    Looks at runs of whole rows, aligned to the largest block and spread over the matrix, that hold
+    about `BLOCK_SAMPLE` entries in all. O(sample).
+    """
+    if array.format != "csr":
+        array = array.tocsr()
+    indptr, indices = array.indptr, array.indices
+    rows = array.shape[0]
+    if array.nnz == 0:
+        return ()
+    height = max(block[0] for block in BLOCKS)
+    bands = -(-rows // height)
+    wanted = max(1, min(bands, BLOCK_SAMPLE // max(1, array.nnz // bands)))
+    chosen = np.unique(np.linspace(0, bands - 1, wanted).astype(np.int64))
+    row_parts, column_parts = [], []
+    for band in chosen:
+        low, high = int(band) * height, min(rows, (int(band) + 1) * height)
+        lengths = np.diff(indptr[low : high + 1])
+        row_parts.append(np.repeat(np.arange(low, high, dtype=np.int64), lengths))
+        column_parts.append(indices[indptr[low] : indptr[high]].astype(np.int64))
+    row, column = np.concatenate(row_parts), np.concatenate(column_parts)
+    if row.size == 0:
+        return ()
+    width = array.shape[1] + 1
+    fills = []
+    for r, c in BLOCKS:
+        touched = np.unique(row // r * width + column // c).size
+        fills.append(((r, c), float(row.size / (touched * r * c))))
+    return tuple(fills)
+
+
+def _measure_uncompressed(array: SparseArray, nnz: int, density: float) -> Structure:
+    m = array.shape[0]
+    if array.format == "coo":
+        lengths = np.bincount(np.asarray(array.row), minlength=m) if nnz else np.zeros(m, dtype=np.int64)
+    elif array.format == "bsr":
+        height, width = array.blocksize
+        lengths = np.repeat(np.diff(array.indptr) * width, height)
+    else:
+        lengths = np.diff(array.indptr)
+    mean = nnz / m if m else 0.0
+    longest = int(lengths.max()) if lengths.size else 0
+    return Structure(
+        nnz,
+        density,
+        "row",
+        longest,
+        int(np.count_nonzero(lengths == 0)),
+        tuple(int(q) for q in np.quantile(lengths, (0, 0.25, 0.5, 0.75, 0.9, 0.99, 1))) if m else (),
+        float(lengths.std() / mean) if mean else 0.0,
+        canonical=array.has_canonical_format,
+    )

@@ -1,0 +1,15 @@
+"""The sparse formats of deepgemm."""
+
+from __future__ import annotations
+
+if __name__ != "deepgemm.sparse":
+    raise ImportError("this folder is deepgemm.sparse: install deepgemm and import it under that name")
+
+from .base import SparseArray
+from .bsr import BSR
+from .concat import block_diag, hstack, vstack
+from .coo import COO
+from .csc import CSC
+from .csr import CSR
+
+__all__ = ["BSR", "COO", "CSC", "CSR", "SparseArray", "block_diag", "hstack", "vstack"]

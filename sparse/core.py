@@ -1,0 +1,268 @@
+"""What every sparse array is made of: a shape, read-only parts, caches, and the hook of the products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core
+from ..errors import StaleDataError, UnsupportedError
+from .layouts import LayoutCache
+
+if TYPE_CHECKING:
+    from .base import SparseArray
+
+    Array = npt.NDArray[Any]
+
+Self = TypeVar("Self", bound="Operand")
+ProductFunction = Callable[[Any, Any], Any]
+
+FORMATS: dict[str, type[Any]] = {}
+"""The class of each format, by name: conversions look here, so that formats need not import each other."""
+
+
+class RecentPlan(Protocol):
+    """The part of a plan that the operators use: run if the operand fits, else decline."""
+
+    def _try(self, other: object) -> Any: ...
+
+
+class Operand:
+    """Storage and identity of a sparse array; the arithmetic is mixed in by `SparseArray`.
+
+    Attributes for the planner, private to the package:
+
+    - `_arrays`: the parts in the order of `_part_names`, read-only; `_data` is the first.
+    - `_inspection`: what the validation pass measured (None for coo).
+    - `_layouts`: the `LayoutCache` of this array.
+    - `_recent_left`, `_recent_right`: the plan that `A @ x` and `x @ A` try first, or None.
+    - `_plans`, `_accounts`: dictionaries that only the planner reads and writes.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_accounts",
+        "_arrays",
+        "_canonical",
+        "_data",
+        "_fingerprint",
+        "_inspection",
+        "_layouts",
+        "_merge",
+        "_plans",
+        "_recent_left",
+        "_recent_right",
+        "_shape",
+        "_transposed",
+    )
+
+    format: ClassVar[str]
+    _part_names: ClassVar[tuple[str, ...]]
+    ndim: ClassVar[int] = 2
+    __array_priority__: ClassVar[float] = 20.0  # above SciPy's 10.1
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # `==` is element-wise
+
+    _shape: tuple[int, int]
+    _data: Array
+    _arrays: tuple[Array, ...]
+    _inspection: _core.Inspection | None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "format" in cls.__dict__:
+            FORMATS[cls.format] = cls
+
+    def _adopt(
+        self,
+        shape: tuple[int, int],
+        arrays: tuple[Array, ...],
+        inspection: _core.Inspection | None,
+        donor: LayoutCache | None = None,
+    ) -> None:
+        """Take validated, read-only parts as this array's own."""
+        self._shape = shape
+        self._arrays = arrays
+        self._data = arrays[0]
+        self._inspection = inspection
+        self._fingerprint: int = _core.fingerprint(*arrays)
+        self._layouts = LayoutCache(self, donor)
+        self._plans: dict[Any, Any] = {}
+        self._accounts: dict[Any, Any] = {}
+        self._recent_left: RecentPlan | None = None
+        self._recent_right: RecentPlan | None = None
+        self._canonical: Any = None  # the canonical copy, once it was asked for
+        self._merge: Any = None  # how that copy's values follow from these
+        self._transposed: Any = None  # the transpose, or a weak reference to what this transposes
+
+    @classmethod
+    def _trusted(
+        cls: type[Self],
+        shape: tuple[int, int],
+        arrays: tuple[Array, ...],
+        inspection: _core.Inspection | None = None,
+        donor: LayoutCache | None = None,
+    ) -> Self:
+        """Make an array of parts that are valid by construction."""
+        array = cls.__new__(cls)
+        array._adopt(shape, arrays, inspection, donor)
+        return array
+
+    def _drop_plans(self) -> None:
+        """Let go of all plans, and with them of the layouts that they hold."""
+        self._recent_left = self._recent_right = None
+        self._plans.clear()
+
+    def _check_fresh(self) -> None:
+        """Raise if shared memory was seen to change since construction (some changes go unnoticed)."""
+        if _core.fingerprint(*self._arrays) != self._fingerprint:
+            raise StaleDataError(
+                f"{type(self).__name__}: memory that this array shares was changed after construction; "
+                "make a new array of it, or use copy=True"
+            )
+
+    # What it is
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self._shape
+
+    @property
+    def data(self) -> Array:
+        """The stored entries, read-only."""
+        return self._data
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the stored entries."""
+        return self._data.dtype
+
+    @property
+    def nnz(self) -> int:
+        """Number of stored entries, explicit zeros and duplicates included."""
+        return self._data.size
+
+    @property
+    def size(self) -> int:
+        """The same as `nnz`, as in SciPy."""
+        return self._data.size
+
+    @property
+    def density(self) -> float:
+        """Stored entries as a share of all places; 0 for an empty matrix."""
+        places = self._shape[0] * self._shape[1]
+        return self.nnz / places if places else 0.0
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the parts, shared or not, in bytes; layouts are not counted."""
+        return sum(array.nbytes for array in self._arrays)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(shape={self._shape}, dtype={self.dtype}, nnz={self.nnz}, "
+            f"density={self.density:.3g}, memory={_in_units(self.nbytes)})"
+        )
+
+    def __len__(self) -> NoReturn:
+        raise TypeError("the length of a sparse array is ambiguous; use shape[0] or nnz")
+
+    def __setitem__(self, key: object, value: object) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} is immutable; with_data() gives it other entries")
+
+    def __array__(self, dtype: object = None, copy: object = None) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} is never made dense silently; use .toarray(), or .to_scipy() for SciPy"
+        )
+
+    # The product
+
+    def __matmul__(self, other: Any) -> Any:
+        recent = self._recent_left
+        if recent is not None:
+            result = recent._try(other)
+            if result is not NotImplemented:
+                return result
+        return _left_product(self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        recent = self._recent_right
+        if recent is not None:
+            result = recent._try(other)
+            if result is not NotImplemented:
+                return result
+        return _right_product(self, other)
+
+    def dot(self, other: Any) -> Any:
+        """Return the matrix product `self @ other`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import deepgemm as dg
+        >>> dg.CSR([[1.0, 0.0], [0.0, 2.0]]).dot(np.array([3.0, 4.0]))
+        array([3., 8.])
+        """
+        return self.__matmul__(other)
+
+    # Copies
+
+    def __copy__(self: Self) -> Self:
+        return self  # immutable
+
+    def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
+        return self.copy()
+
+    def copy(self: Self) -> Self:
+        """Return the same array with private memory."""
+        arrays = tuple(_freeze(array.copy()) for array in self._arrays)
+        return self._trusted(self._shape, arrays, self._inspection)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self._check_fresh()
+        # Dtypes unknown to the buffer protocol travel as integers: otherwise NumPy would pickle a copy.
+        dtype = self.dtype
+        data = self._data if dtype.kind in "biufc" else self._data.view(f"u{dtype.itemsize}")
+        return _restore, (type(self), self._shape, dtype, data, self._arrays[1:])
+
+
+def _restore(
+    cls: type[SparseArray],
+    shape: tuple[int, int],
+    dtype: np.dtype[Any],
+    data: Array,
+    structure: tuple[Array, ...],
+) -> SparseArray:
+    """Rebuild a pickled array, validating what came over the wire."""
+    return cls._from_parts(shape, (data.view(dtype), *structure))
+
+
+def _freeze(array: Array) -> Array:
+    array.setflags(write=False)
+    return array
+
+
+def _in_units(nbytes: int) -> str:
+    size = float(nbytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def _no_product(array: Operand, other: Any) -> Any:
+    raise UnsupportedError("products need deepgemm.ops, which `import deepgemm` loads")
+
+
+_left_product: ProductFunction = _no_product
+_right_product: ProductFunction = _no_product
+
+
+def register_product(left: ProductFunction, right: ProductFunction) -> None:
+    """Set what `A @ other` calls, as `left(A, other)`, and what `other @ A` calls, as `right(A, other)`."""
+    global _left_product, _right_product
+    _left_product, _right_product = left, right

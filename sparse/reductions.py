@@ -1,0 +1,87 @@
+"""Sums, extremes, diagonals and counts of sparse arrays, delegated to SciPy over shared memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .core import Operand
+from .interop import call, widened, wrap
+
+if TYPE_CHECKING:
+    Array = npt.NDArray[Any]
+
+
+class Reductions(Operand):
+    """Reductions over rows, columns or everything.
+
+    Results over one axis are what SciPy gives: dense vectors, and for `max` and `min` sparse ones,
+    which here keep both dimensions. Entries of dtypes that SciPy lacks (float16, bfloat16, float8) are
+    widened to float32, and so is the result. The order of the additions is SciPy's.
+    """
+
+    __slots__ = ()
+
+    def sum(self: Any, axis: Any = None, dtype: npt.DTypeLike | None = None, out: Any = None) -> Any:
+        """Return the sum of all entries, or of each column (`axis=0`) or row (`axis=1`).
+
+        Examples
+        --------
+        >>> import deepgemm as dg
+        >>> dg.CSR([[1, 2], [0, 3]]).sum(axis=0)
+        array([1, 5])
+        """
+        return call(self, "sum", axis=axis, dtype=dtype, out=out)
+
+    def mean(self: Any, axis: Any = None, dtype: npt.DTypeLike | None = None, out: Any = None) -> Any:
+        """Return the mean over all places, empty ones included."""
+        return call(self, "mean", axis=axis, dtype=dtype, out=out)
+
+    def max(self: Any, axis: Any = None, out: None = None) -> Any:
+        """Return the largest value, empty places being 0; for an axis, a COO of one row or column."""
+        return _extreme(self, "max", axis)
+
+    def min(self: Any, axis: Any = None, out: None = None) -> Any:
+        """Return the smallest value, empty places being 0; for an axis, a COO of one row or column."""
+        return _extreme(self, "min", axis)
+
+    def argmax(self: Any, axis: Any = None) -> Any:
+        """Return where the largest value is, as SciPy does."""
+        return call(self, "argmax", axis=axis)
+
+    def argmin(self: Any, axis: Any = None) -> Any:
+        """Return where the smallest value is, as SciPy does."""
+        return call(self, "argmin", axis=axis)
+
+    def trace(self: Any, offset: int = 0) -> Any:
+        """Return the sum along a diagonal."""
+        return call(self, "trace", offset)
+
+    def nonzero(self: Any) -> tuple[Array, Array]:
+        """Return rows and columns of the entries that are not zero."""
+        rows, columns = call(self, "nonzero")
+        return rows, columns
+
+    def count_nonzero(self: Any, axis: Any = None) -> Any:
+        """Return how many entries are not zero, stored zeros left out."""
+        matrix = widened(self).tocsr()
+        matrix.data = matrix.data != 0
+        counts = np.asarray(matrix.sum(axis=axis, dtype=np.int64))
+        return counts if counts.ndim else int(counts)
+
+    def getnnz(self: Any, axis: Any = None) -> Any:
+        """Return how many entries are stored, in all or for each column (`axis=0`) or row (`axis=1`)."""
+        if axis is None:
+            return self.nnz
+        coo = self.tocoo()
+        axis = range(2)[axis]
+        return np.bincount(coo.row if axis == 1 else coo.col, minlength=self.shape[1 - axis])
+
+
+def _extreme(array: Any, name: str, axis: Any) -> Any:
+    operand = widened(array)
+    if array.format in ("coo", "bsr"):
+        operand = operand.tocsr()
+    return wrap(getattr(operand, name)(axis=axis), column=axis in (1, -1))
