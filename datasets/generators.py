@@ -263,7 +263,8 @@ def power_law(
 
     def draw() -> npt.NDArray[np.int64]:
         rank = np.searchsorted(weight, rng.random(int(nodes * mean)) * weight[-1], side="right")
-        return label[np.minimum(rank, nodes - 1)]
+        ends: npt.NDArray[np.int64] = label[np.minimum(rank, nodes - 1)]
+        return ends
 
     return _from_positions(draw() * nodes + draw(), (nodes, nodes), dtype, rng)
 

@@ -12,7 +12,7 @@ from .. import _core
 from ..errors import FormatError
 from . import convert
 from .base import SparseArray
-from .construct import dense_source, nothing, sparse_source
+from .construct import dense_source, nothing, sparse_source, twin_parts
 from .core import FORMATS
 from .interop import moved
 from .validate import (
@@ -130,6 +130,10 @@ class CompressedEntries(Compressed):
         self, arg: Any, shape: Any = None, dtype: npt.DTypeLike | None = None, copy: bool = False
     ) -> None:
         owner = type(self).__name__
+        parts = twin_parts(owner, arg, self.format, shape)
+        if parts is not None:
+            self._validate(arg.shape, parts, dtype, copy)
+            return
         source = sparse_source(owner, arg, shape, dtype)
         if source is None and isinstance(arg, tuple):
             source = self._from_tuple(owner, arg, shape, dtype, copy)

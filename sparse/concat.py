@@ -41,7 +41,7 @@ def vstack(blocks: Iterable[Any], format: str = "csr", dtype: npt.DTypeLike | No
     Examples
     --------
     >>> import deepgemm as dg
-    >>> dg.vstack([dg.CSR([[1.0, 0.0]]), dg.CSR([[0.0, 2.0]])]).toarray()
+    >>> dg.sparse.vstack([dg.CSR([[1.0, 0.0]]), dg.CSR([[0.0, 2.0]])]).toarray()
     array([[1., 0.],
            [0., 2.]])
     """
@@ -54,7 +54,7 @@ def hstack(blocks: Iterable[Any], format: str = "csr", dtype: npt.DTypeLike | No
     Examples
     --------
     >>> import deepgemm as dg
-    >>> dg.hstack([dg.CSR([[1.0]]), dg.CSR([[2.0]])]).toarray()
+    >>> dg.sparse.hstack([dg.CSR([[1.0]]), dg.CSR([[2.0]])]).toarray()
     array([[1., 2.]])
     """
     return _stack("hstack", blocks, 0, scipy.sparse.hstack, format, dtype)
@@ -66,7 +66,7 @@ def block_diag(blocks: Iterable[Any], format: str = "csr", dtype: npt.DTypeLike 
     Examples
     --------
     >>> import deepgemm as dg
-    >>> dg.block_diag([dg.CSR([[1.0]]), dg.CSR([[2.0]])]).toarray()
+    >>> dg.sparse.block_diag([dg.CSR([[1.0]]), dg.CSR([[2.0]])]).toarray()
     array([[1., 0.],
            [0., 2.]])
     """

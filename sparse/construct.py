@@ -10,11 +10,22 @@ import scipy.sparse
 
 from ..errors import ShapeError
 from .base import SparseArray
-from .interop import from_scipy
+from .interop import from_scipy, scipy_parts
 from .validate import index_dtype, matrix_shape, plain_array, value_array
 
 if TYPE_CHECKING:
     Array = npt.NDArray[Any]
+
+
+def twin_parts(owner: str, arg: Any, format: str, shape: Any) -> tuple[Array, ...] | None:
+    """Return the parts of a SciPy array that has the wanted format already, or None for anything else."""
+    if not scipy.sparse.issparse(arg):
+        return None
+    matrix: Any = arg
+    if matrix.format != format or matrix.ndim != 2:
+        return None
+    _agree(owner, shape, "sparse", matrix.shape)
+    return scipy_parts(matrix)
 
 
 def sparse_source(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from ..errors import FormatError, ShapeError
 from . import convert
 from .base import SparseArray
-from .construct import dense_source, nothing, sparse_source
+from .construct import dense_source, nothing, sparse_source, twin_parts
 from .core import FORMATS
 from .validate import (
     check_coordinates,
@@ -59,6 +59,10 @@ class COO(SparseArray):
         self, arg: Any, shape: Any = None, dtype: npt.DTypeLike | None = None, copy: bool = False
     ) -> None:
         owner = type(self).__name__
+        parts = twin_parts(owner, arg, self.format, shape)
+        if parts is not None:
+            self._validate(arg.shape, parts, dtype, copy)
+            return
         source = sparse_source(owner, arg, shape, dtype)
         if source is not None:
             made = source.tocoo(copy)

@@ -87,7 +87,7 @@ class Operand:
         self._arrays = arrays
         self._data = arrays[0]
         self._inspection = inspection
-        self._fingerprint: int = _core.fingerprint(*arrays)
+        self._fingerprint: int = self._take_fingerprint()
         self._layouts = LayoutCache(self, donor)
         self._plans: dict[Any, Any] = {}
         self._accounts: dict[Any, Any] = {}
@@ -115,9 +115,13 @@ class Operand:
         self._recent_left = self._recent_right = None
         self._plans.clear()
 
+    def _take_fingerprint(self) -> int:
+        data, *structure = self._arrays
+        return _core.fingerprint(data if data.ndim == 1 else data.reshape(-1), *structure)
+
     def _check_fresh(self) -> None:
         """Raise if shared memory was seen to change since construction (some changes go unnoticed)."""
-        if _core.fingerprint(*self._arrays) != self._fingerprint:
+        if self._take_fingerprint() != self._fingerprint:
             raise StaleDataError(
                 f"{type(self).__name__}: memory that this array shares was changed after construction; "
                 "make a new array of it, or use copy=True"

@@ -48,12 +48,12 @@ class Reductions(Operand):
         return _extreme(self, "min", axis)
 
     def argmax(self: Any, axis: Any = None) -> Any:
-        """Return where the largest value is, as SciPy does."""
-        return call(self, "argmax", axis=axis)
+        """Return where the largest value is: in the flattened matrix, or a vector for an axis."""
+        return _places(_extreme(self, "argmax", axis))
 
     def argmin(self: Any, axis: Any = None) -> Any:
-        """Return where the smallest value is, as SciPy does."""
-        return call(self, "argmin", axis=axis)
+        """Return where the smallest value is: in the flattened matrix, or a vector for an axis."""
+        return _places(_extreme(self, "argmin", axis))
 
     def trace(self: Any, offset: int = 0) -> Any:
         """Return the sum along a diagonal."""
@@ -85,3 +85,8 @@ def _extreme(array: Any, name: str, axis: Any) -> Any:
     if array.format in ("coo", "bsr"):
         operand = operand.tocsr()
     return wrap(getattr(operand, name)(axis=axis), column=axis in (1, -1))
+
+
+def _places(found: Any) -> Any:
+    """Return positions as SciPy has given them since 1.15; before, they kept two dimensions."""
+    return found if np.ndim(found) == 0 else np.ravel(found)

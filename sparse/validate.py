@@ -36,7 +36,7 @@ def matrix_shape(owner: str, shape: Any) -> tuple[int, int]:
     ShapeError
         If it is anything else.
     """
-    if isinstance(shape, str) or not isinstance(shape, Sequence | np.ndarray):
+    if type(shape) is not tuple and (isinstance(shape, str) or not isinstance(shape, Sequence | np.ndarray)):
         raise ShapeError(f"{owner}: shape is {shape!r}, expected (rows, columns)")
     if len(shape) != 2:
         raise ShapeError(f"{owner}: shape {tuple(shape)} has {len(shape)} dimensions, expected 2")
@@ -81,6 +81,8 @@ def frozen(array: Array) -> Array:
 
 def plain_array(owner: str, argument: str, values: Any) -> Array:
     """Return anything array-like as a plain array, without copying one that is."""
+    if type(values) is np.ndarray:
+        return values
     if isinstance(values, np.ma.MaskedArray):
         raise DTypeError(f"{owner}: {argument} is a masked array; fill its masked entries first")
     try:

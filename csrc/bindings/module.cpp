@@ -2,6 +2,8 @@
 // is checked here keeps a wrong call from inside the package from touching memory it must not.
 #include <pybind11/stl.h>
 
+#include <limits>
+
 #include "bindings/bound.h"
 #include "core/cpu.h"
 #include "core/csr_product.h"
@@ -12,8 +14,6 @@
 #include "core/kernel_table.h"
 #include "core/parallel.h"
 #include "core/structure.h"
-
-#include <limits>
 
 #if defined(_WIN32)
 #define DG_EXPORT extern "C" __declspec(dllexport)
@@ -56,7 +56,8 @@ CompressedView compressed_view(const py::array& indptr, const py::array& indices
     require_contiguous(*values, "data");
     view.values = values->data();
     view.dtype = dtype_of(*values, "data");
-    if (view.nnz > values->size() || view.nnz > indices.size()) raise("FormatError", "data is shorter than indptr says");
+    if (view.nnz > values->size() || view.nnz > indices.size())
+      raise("FormatError", "data is shorter than indptr says");
   }
   return view;
 }
@@ -71,9 +72,9 @@ std::unique_ptr<BoundProduct> bind_product(std::unique_ptr<Product> product, DTy
   return bound;
 }
 
-std::unique_ptr<BoundProduct> csr_product(const std::string& algorithm, const py::object& isa, const py::array& indptr,
-                                          const py::array& indices, const py::array& values, std::int64_t minor,
-                                          bool sparse_is_left) {
+std::unique_ptr<BoundProduct> csr_product(const std::string& algorithm, const py::object& isa,
+                                          const py::array& indptr, const py::array& indices,
+                                          const py::array& values, std::int64_t minor, bool sparse_is_left) {
   const KernelId id = algorithm == "csr_rowwise"   ? KernelId::csr_rowwise
                       : algorithm == "csr_vector"  ? KernelId::csr_vector
                       : algorithm == "csr_scatter" ? KernelId::csr_scatter
@@ -93,8 +94,8 @@ std::unique_ptr<BoundSell> bind_sell(std::unique_ptr<Sell> sell, const Compresse
   return bound;
 }
 
-std::unique_ptr<BoundSell> sell_build(const py::array& indptr, const py::array& indices, const py::array& values,
-                                      std::int64_t minor) {
+std::unique_ptr<BoundSell> sell_build(const py::array& indptr, const py::array& indices,
+                                      const py::array& values, std::int64_t minor) {
   const CompressedView view = compressed_view(indptr, indices, &values, minor);
   constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
   if (is_complex(view.dtype) || view.major > kMost || view.minor > kMost) {
@@ -113,7 +114,8 @@ std::unique_ptr<BoundSell> sell_refill(const BoundSell& old, const py::array& va
   CompressedView view = old.source;
   view.values = values.data();
   view.dtype = dtype_of(values, "data");
-  if (view.dtype != old.sell->dtype || values.size() < view.nnz) raise("FormatError", "sell: other values do not fit");
+  if (view.dtype != old.sell->dtype || values.size() < view.nnz)
+    raise("FormatError", "sell: other values do not fit");
   std::unique_ptr<Sell> sell;
   {
     py::gil_scoped_release release;
@@ -124,12 +126,18 @@ std::unique_ptr<BoundSell> sell_refill(const BoundSell& old, const py::array& va
 
 const char* defect_name(Defect defect) {
   switch (defect) {
-    case Defect::none: return "";
-    case Defect::indptr_start: return "indptr_start";
-    case Defect::indptr_decreasing: return "indptr_decreasing";
-    case Defect::indptr_end: return "indptr_end";
-    case Defect::index_negative: return "index_negative";
-    case Defect::index_range: return "index_range";
+    case Defect::none:
+      return "";
+    case Defect::indptr_start:
+      return "indptr_start";
+    case Defect::indptr_decreasing:
+      return "indptr_decreasing";
+    case Defect::indptr_end:
+      return "indptr_end";
+    case Defect::index_negative:
+      return "index_negative";
+    case Defect::index_range:
+      return "index_range";
   }
   return "";
 }
@@ -142,7 +150,9 @@ Inspection inspect(const py::array& indptr, const py::array& indices, std::int64
 
 py::tuple transpose_arrays(const py::array& indptr, const py::array& indices, std::int64_t minor) {
   const CompressedView view = compressed_view(indptr, indices, nullptr, minor);
-  const auto empty = [&](std::int64_t size) { return py::array(indptr.dtype(), std::vector<py::ssize_t>{size}); };
+  const auto empty = [&](std::int64_t size) {
+    return py::array(indptr.dtype(), std::vector<py::ssize_t>{size});
+  };
   py::array indptr_t = empty(minor + 1), indices_t = empty(view.nnz), positions = empty(view.nnz);
   {
     void *a = indptr_t.mutable_data(), *b = indices_t.mutable_data(), *c = positions.mutable_data();
@@ -186,7 +196,8 @@ double zero_share(const py::array& array, std::int64_t samples) {
 py::tuple dense_to_csr(const py::array& array) {
   const DType dtype = dtype_of(array, "array");
   const DenseView view = dense_view(array, dtype);
-  if (view.cols > std::numeric_limits<std::int32_t>::max()) raise("UnsupportedError", "dense_to_csr: 2**31 columns or more");
+  if (view.cols > std::numeric_limits<std::int32_t>::max())
+    raise("UnsupportedError", "dense_to_csr: 2**31 columns or more");
   py::array_t<std::int64_t> start(view.rows + 1);
   std::int64_t* row_start = start.mutable_data();
   {
@@ -209,8 +220,8 @@ py::tuple dense_to_csr(const py::array& array) {
   return py::make_tuple(values, indices.attr("astype")("int64"), start);
 }
 
-std::unique_ptr<BoundProduct> gemm_product(const py::object& isa, const py::array& fixed, const std::string& side,
-                                           bool swap_roles) {
+std::unique_ptr<BoundProduct> gemm_product(const py::object& isa, const py::array& fixed,
+                                           const std::string& side, bool swap_roles) {
   const DType dtype = dtype_of(fixed, "fixed");
   const DenseView view = dense_view(fixed, dtype);
   const Side where = side == "left"    ? Side::left
@@ -286,7 +297,8 @@ void add_structure(py::module_& m) {
       .def_readonly("span_sum", &Inspection::span_sum)
       .def_readonly("near", &Inspection::near)
       .def_readonly("window_fill", &Inspection::window_fill)
-      .def_property_readonly("quantiles", [](const Inspection& i) { return py::tuple(py::cast(i.quantiles)); });
+      .def_property_readonly("quantiles",
+                             [](const Inspection& i) { return py::tuple(py::cast(i.quantiles)); });
   m.def("inspect_compressed", &inspect, py::arg("indptr"), py::arg("indices"), py::arg("minor"));
   m.def("transpose", &transpose_arrays, py::arg("indptr"), py::arg("indices"), py::arg("minor"));
   m.def("fingerprint", &fingerprint_arrays);
@@ -302,17 +314,20 @@ void add_products(py::module_& m) {
   py::class_<BoundSell>(m, "Sell", "Rows in lanes, sorted by length inside windows; a layout.")
       .def_property_readonly("nbytes", [](const BoundSell& s) { return s.sell->bytes(); })
       .def("refill", &sell_refill, py::arg("values"));
-  m.def("csr_product", &csr_product, py::arg("algorithm"), py::arg("isa"), py::arg("indptr"), py::arg("indices"),
-        py::arg("values"), py::arg("minor"), py::arg("sparse_is_left"));
-  m.def("sell_build", &sell_build, py::arg("indptr"), py::arg("indices"), py::arg("values"), py::arg("minor"));
+  m.def("csr_product", &csr_product, py::arg("algorithm"), py::arg("isa"), py::arg("indptr"),
+        py::arg("indices"), py::arg("values"), py::arg("minor"), py::arg("sparse_is_left"));
+  m.def("sell_build", &sell_build, py::arg("indptr"), py::arg("indices"), py::arg("values"),
+        py::arg("minor"));
   m.def(
       "sell_product",
       [](const py::object& isa, const py::object& sell) {
         const auto& bound = sell.cast<const BoundSell&>();
-        return bind_product(make_sell_product(bound.sell, isa_or_best(isa)), bound.sell->dtype, {sell}, "sell_vector");
+        return bind_product(make_sell_product(bound.sell, isa_or_best(isa)), bound.sell->dtype, {sell},
+                            "sell_vector");
       },
       py::arg("isa"), py::arg("sell"));
-  py::class_<PackedMatrix, std::shared_ptr<PackedMatrix>>(m, "PackedRight", "A dense right operand in panels.")
+  py::class_<PackedMatrix, std::shared_ptr<PackedMatrix>>(m, "PackedRight",
+                                                          "A dense right operand in panels.")
       .def_property_readonly("nbytes", &PackedMatrix::nbytes);
   m.def("gemm_product", &gemm_product, py::arg("isa"), py::arg("fixed"), py::arg("side"),
         py::arg("swap_roles") = false);

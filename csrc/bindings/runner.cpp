@@ -58,8 +58,7 @@ struct State {
 };
 
 struct RunnerObject {
-  PyObject_HEAD
-  State* state;
+  PyObject_HEAD State* state;
 };
 
 State* state_of(PyObject* self) { return reinterpret_cast<RunnerObject*>(self)->state; }
@@ -71,7 +70,8 @@ bool same_shape(PyObject* array, const std::vector<py::ssize_t>& shape) {
 
 bool same_dtype(PyObject* array, const py::dtype& dtype) {
   const PyObject* descr = fields(array).descr;
-  return descr == dtype.ptr() || py::detail::npy_api::get().PyArray_EquivTypes_(fields(array).descr, dtype.ptr());
+  return descr == dtype.ptr() ||
+         py::detail::npy_api::get().PyArray_EquivTypes_(fields(array).descr, dtype.ptr());
 }
 
 std::string tuple_text(const std::vector<py::ssize_t>& shape) {
@@ -118,10 +118,12 @@ void check_other(const State& s, PyObject* other) {
 
 void check_out(const State& s, PyObject* out, PyObject* other) {
   if (!is_array(out)) {
-    raise("DTypeError", s.operation + ": out must be a numpy.ndarray, got " + std::string(Py_TYPE(out)->tp_name));
+    raise("DTypeError",
+          s.operation + ": out must be a numpy.ndarray, got " + std::string(Py_TYPE(out)->tp_name));
   }
   if (!same_shape(out, s.out_shape)) {
-    raise("ShapeError", s.operation + ": out has shape " + shape_text(out) + ", expected " + tuple_text(s.out_shape));
+    raise("ShapeError",
+          s.operation + ": out has shape " + shape_text(out) + ", expected " + tuple_text(s.out_shape));
   }
   if (!same_dtype(out, s.out_dtype)) {
     raise("DTypeError", s.operation + ": out has dtype " +
@@ -130,15 +132,18 @@ void check_out(const State& s, PyObject* out, PyObject* other) {
   }
   if (!is_writeable(out)) raise("FormatError", s.operation + ": out is read-only");
   if (overlap(out, other)) {
-    raise("FormatError", s.operation + ": out shares memory with " + s.other_name + "; pass a separate array");
+    raise("FormatError",
+          s.operation + ": out shares memory with " + s.other_name + "; pass a separate array");
   }
   for (const py::handle guard : s.guards) {
     if (overlap(out, guard.ptr())) {
-      raise("FormatError", s.operation + ": out shares memory with " + s.fixed_name + "; pass a separate array");
+      raise("FormatError",
+            s.operation + ": out shares memory with " + s.fixed_name + "; pass a separate array");
     }
   }
   const auto& f = fields(out);
-  for (int d = 0; d < f.nd; ++d) {
+  const bool empty = std::find(f.dimensions, f.dimensions + f.nd, 0) != f.dimensions + f.nd;
+  for (int d = 0; d < f.nd && !empty; ++d) {
     if (f.strides[d] == 0 && f.dimensions[d] > 1) {
       raise("FormatError", s.operation + ": out has elements that share memory (stride 0)");
     }
@@ -148,16 +153,17 @@ void check_out(const State& s, PyObject* out, PyObject* other) {
 py::object new_array(const py::dtype& dtype, const std::vector<py::ssize_t>& shape) {
   auto& api = py::detail::npy_api::get();
   Py_INCREF(dtype.ptr());  // PyArray_NewFromDescr steals it
-  PyObject* array = api.PyArray_NewFromDescr_(reinterpret_cast<PyTypeObject*>(api.PyArray_Type_), dtype.ptr(),
-                                              static_cast<int>(shape.size()),
-                                              const_cast<Py_intptr_t*>(shape.data()), nullptr, nullptr, 0, nullptr);
+  PyObject* array = api.PyArray_NewFromDescr_(
+      reinterpret_cast<PyTypeObject*>(api.PyArray_Type_), dtype.ptr(), static_cast<int>(shape.size()),
+      const_cast<Py_intptr_t*>(shape.data()), nullptr, nullptr, 0, nullptr);
   if (array == nullptr) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(array);
 }
 
 py::object run_native(State& s, PyObject* other, PyObject* out) {
   const std::int64_t other_size = static_cast<std::int64_t>(size_of(s.dtype));
-  py::object result = out != nullptr ? py::reinterpret_borrow<py::object>(out) : new_array(s.out_dtype, s.out_shape);
+  py::object result =
+      out != nullptr ? py::reinterpret_borrow<py::object>(out) : new_array(s.out_dtype, s.out_shape);
   // What element strides cannot express (unaligned or odd-strided memory) goes through a copy.
   py::object other_copy, result_copy;
   if (!has_element_strides(other, other_size)) {
@@ -169,7 +175,8 @@ py::object run_native(State& s, PyObject* other, PyObject* out) {
     result_copy = new_array(s.out_dtype, s.out_shape);
     target = result_copy.ptr();
   }
-  DenseView x = view_of(other, other_size, !s.other_is_right), y = view_of(target, other_size, !s.other_is_right);
+  DenseView x = view_of(other, other_size, !s.other_is_right),
+            y = view_of(target, other_size, !s.other_is_right);
   if (s.transposed) {
     x = x.transposed();
     y = y.transposed();
@@ -198,8 +205,9 @@ py::object run_native(State& s, PyObject* other, PyObject* out) {
 
 py::object multiply(State& s, PyObject* other, PyObject* out) {
   if (!s.guarded.empty() && s.fingerprint_now() != s.expected) {
-    raise("StaleDataError", s.operation + ": the memory of " + s.fixed_name +
-                                " was changed after the array was made; make a new array, or use with_data()");
+    raise("StaleDataError",
+          s.operation + ": the memory of " + s.fixed_name +
+              " was changed after the array was made; make a new array, or use with_data()");
   }
   if (s.product != nullptr) return run_native(s, other, out);
   const auto start = std::chrono::steady_clock::now();
@@ -243,7 +251,8 @@ PyObject* call(PyObject* self, PyObject* args, PyObject* kwargs) {
       }
     }
     if (PyTuple_GET_SIZE(args) != 1) {
-      PyErr_Format(PyExc_TypeError, "a plan takes one operand and out=, got %zd operands", PyTuple_GET_SIZE(args));
+      PyErr_Format(PyExc_TypeError, "a plan takes one operand and out=, got %zd operands",
+                   PyTuple_GET_SIZE(args));
       throw py::error_already_set();
     }
     py::object other = py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(args, 0));
@@ -272,7 +281,8 @@ T get(const py::dict& options, const char* key) {
 
 PyObject* bind(PyObject* self, PyObject* args, PyObject* kwargs) {
   return guarded_call([&]() -> py::object {
-    if (PyTuple_GET_SIZE(args) != 0 || kwargs == nullptr) throw py::type_error("Runner._bind takes keywords only");
+    if (PyTuple_GET_SIZE(args) != 0 || kwargs == nullptr)
+      throw py::type_error("Runner._bind takes keywords only");
     const py::dict options = py::reinterpret_borrow<py::dict>(kwargs);
     auto s = std::make_unique<State>();
     s->product_owner = get<py::object>(options, "product");
@@ -285,9 +295,11 @@ PyObject* bind(PyObject* self, PyObject* args, PyObject* kwargs) {
     } else if (s->callback.is_none()) {
       throw py::type_error("Runner._bind: either product or callback");
     }
-    if (!s->fallback_owner.is_none()) s->fallback = s->fallback_owner.cast<const BoundProduct&>().product.get();
+    if (!s->fallback_owner.is_none())
+      s->fallback = s->fallback_owner.cast<const BoundProduct&>().product.get();
     s->check_finite = get<bool>(options, "check_finite");
-    if (s->check_finite && s->fallback == nullptr) throw py::type_error("Runner._bind: check_finite needs a fallback");
+    if (s->check_finite && s->fallback == nullptr)
+      throw py::type_error("Runner._bind: check_finite needs a fallback");
     s->other_is_right = get<std::string>(options, "other_side") == "right";
     s->transposed = get<bool>(options, "transposed");
     s->threads = get<int>(options, "threads");

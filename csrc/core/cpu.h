@@ -11,8 +11,8 @@ namespace deepgemm::cpu {
 
 struct Info {
   std::string name;
-  std::vector<Isa> isas;               // runnable here, best first; compiled or not
-  std::vector<std::string> features;   // feature groups: vnni, bf16, fp16, amx
+  std::vector<Isa> isas;                 // runnable here, best first; compiled or not
+  std::vector<std::string> features;     // feature groups: vnni, bf16, fp16, amx
   std::int64_t l1d = 0, l2 = 0, l3 = 0;  // bytes; 0 where unknown
 };
 

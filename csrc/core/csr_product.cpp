@@ -26,7 +26,9 @@ class CsrProduct final : public Product {
       : id_(id), s_(s), sparse_is_left_(sparse_is_left), found_(found) {}
 
   const char* kernel() const override {
-    return id_ == KernelId::csr_rowwise ? "csr_rowwise" : id_ == KernelId::csr_vector ? "csr_vector" : "csr_scatter";
+    return id_ == KernelId::csr_rowwise  ? "csr_rowwise"
+           : id_ == KernelId::csr_vector ? "csr_vector"
+                                         : "csr_scatter";
   }
   Isa isa() const override { return found_.isa; }
 
@@ -88,15 +90,17 @@ class CsrProduct final : public Product {
   Status run_vector(const DenseView& x, const DenseView& y, int threads) const {
     const dense::ContiguousVector vector(x, size_of(s_.dtype), threads);
     if (vector.data() == nullptr) return Status::no_memory;
-    const SpmvArgs args{s_.indptr, s_.indices, s_.values, vector.data(), y.data, y.row_stride, sparse_is_left_};
+    const SpmvArgs args{s_.indptr, s_.indices,   s_.values,      vector.data(),
+                        y.data,    y.row_stride, sparse_is_left_};
     run_rows(&args, work_before(s_, s_.major), threads);
     return Status::ok;
   }
 
   void run_panel(const DenseView& x, const DenseView& y, int threads) const {
-    const SpmmArgs args{s_.indptr, s_.indices,   s_.values, s_.major, s_.minor,         x.data,
-                        x.row_stride, y.data, y.row_stride, y.cols,  sparse_is_left_};
-    const std::int64_t work = work_before(s_, s_.major) * (1 + y.cols * static_cast<std::int64_t>(size_of(s_.dtype)) / 64);
+    const SpmmArgs args{s_.indptr,    s_.indices, s_.values,    s_.major, s_.minor,       x.data,
+                        x.row_stride, y.data,     y.row_stride, y.cols,   sparse_is_left_};
+    const std::int64_t work =
+        work_before(s_, s_.major) * (1 + y.cols * static_cast<std::int64_t>(size_of(s_.dtype)) / 64);
     if (id_ == KernelId::csr_rowwise) {
       run_rows(&args, work, threads);
       return;

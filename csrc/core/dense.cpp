@@ -9,7 +9,7 @@
 namespace deepgemm::dense {
 namespace {
 
-constexpr std::int64_t kBlock = 32;                // a square of 32 lines stays in L1 on both sides
+constexpr std::int64_t kBlock = 32;  // a square of 32 lines stays in L1 on both sides
 constexpr std::int64_t kElementsPerTask = 1 << 15;
 
 template <class Word>
@@ -83,10 +83,14 @@ struct Number {
 template <class Body>
 auto with_number(DType dtype, const Body& body) {
   switch (dtype) {
-    case DType::f32: return body(Number<float, 1>{});
-    case DType::f64: return body(Number<double, 1>{});
-    case DType::c64: return body(Number<float, 2>{});
-    case DType::c128: break;
+    case DType::f32:
+      return body(Number<float, 1>{});
+    case DType::f64:
+      return body(Number<double, 1>{});
+    case DType::c64:
+      return body(Number<float, 2>{});
+    case DType::c128:
+      break;
   }
   return body(Number<double, 2>{});
 }
@@ -151,8 +155,8 @@ void gather_nonzeros(const DenseView& view, DType dtype, const std::int64_t* row
 
 void copy(const DenseView& from, const DenseView& to, std::size_t size, int threads) {
   const std::int64_t blocks = (to.rows + kBlock - 1) / kBlock;
-  const std::int64_t tasks =
-      std::min(parallel::task_count(threads, to.rows * to.cols, kElementsPerTask), std::max<std::int64_t>(blocks, 1));
+  const std::int64_t tasks = std::min(parallel::task_count(threads, to.rows * to.cols, kElementsPerTask),
+                                      std::max<std::int64_t>(blocks, 1));
   parallel::run(threads, tasks, [&](std::int64_t task, int) {
     for (std::int64_t block = blocks * task / tasks; block < blocks * (task + 1) / tasks; ++block) {
       const std::int64_t r0 = block * kBlock, r1 = std::min(r0 + kBlock, to.rows);

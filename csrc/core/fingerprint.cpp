@@ -38,7 +38,8 @@ std::uint64_t mix_bytes(const unsigned char* p, std::int64_t bytes, std::uint64_
 
 }  // namespace
 
-std::uint64_t full_fingerprint(const void* data, std::int64_t items, std::int64_t item_size, std::uint64_t seed) {
+std::uint64_t full_fingerprint(const void* data, std::int64_t items, std::int64_t item_size,
+                               std::uint64_t seed) {
   return mix_bytes(static_cast<const unsigned char*>(data), items * item_size, seed);
 }
 
@@ -47,9 +48,11 @@ std::uint64_t fingerprint(const void* data, std::int64_t items, std::int64_t ite
   const unsigned char* base = static_cast<const unsigned char*>(data);
   std::uint64_t state = seed;
   for (std::int64_t s = 0; s < kSamples; ++s) {
-    const std::int64_t item = static_cast<std::int64_t>((static_cast<double>(items - 1) / (kSamples - 1)) * static_cast<double>(s));
+    const std::int64_t item =
+        static_cast<std::int64_t>((static_cast<double>(items - 1) / (kSamples - 1)) * static_cast<double>(s));
     std::uint64_t word[2] = {};
-    std::memcpy(word, base + item * item_size, static_cast<std::size_t>(std::min<std::int64_t>(item_size, 16)));
+    std::memcpy(word, base + item * item_size,
+                static_cast<std::size_t>(std::min<std::int64_t>(item_size, 16)));
     state = mix(mix(state, word[0]), word[1]);
   }
   return state;

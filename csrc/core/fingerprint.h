@@ -10,6 +10,7 @@ namespace deepgemm {
 // 16 evenly spaced items, the first and the last among them.
 std::uint64_t fingerprint(const void* data, std::int64_t items, std::int64_t item_size, std::uint64_t seed);
 // The same over every byte.
-std::uint64_t full_fingerprint(const void* data, std::int64_t items, std::int64_t item_size, std::uint64_t seed);
+std::uint64_t full_fingerprint(const void* data, std::int64_t items, std::int64_t item_size,
+                               std::uint64_t seed);
 
 }  // namespace deepgemm

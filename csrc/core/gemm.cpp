@@ -1,6 +1,7 @@
 #include "core/gemm.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "core/gemm_args.h"
 #include "core/parallel.h"
@@ -11,13 +12,16 @@ namespace {
 // Multiply-adds for each thread below which another one is not worth waking.
 constexpr std::int64_t kWorkPerThread = std::int64_t{1} << 19;
 // The operand that all tasks read is packed in stages of at most this size; it stays in L2 or L3.
-constexpr std::int64_t kSharedBytes = std::int64_t{1} << 20;
+const std::int64_t kSharedBytes = (std::getenv("SH")?std::atoll(std::getenv("SH")):1024)<<10;
 // What a task packs for itself stays in L2 beside a panel of the other operand.
-constexpr std::int64_t kOwnBytes = 192 << 10;
+const std::int64_t kOwnBytes = (std::getenv("OWN")?std::atoll(std::getenv("OWN")):192)<<10;
 // Up to this many rows A is the operand to share, and tasks split columns.
 constexpr std::int64_t kFlatRows = 192;
 // A right operand of at most this size is read where it stands: packing would cost as much as it saves.
 constexpr std::int64_t kDirectBytes = 32 << 10;
+
+// A row of B is read this far while it is packed; a power of two of panels.
+constexpr std::int64_t kStripBytes = 1024;
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
@@ -32,6 +36,11 @@ struct Kernels {
   }
 };
 
+// Panels of B that are packed side by side.
+std::int64_t strip_of(const GemmBlocking& blocking, std::int64_t size) {
+  return std::max<std::int64_t>(4, kStripBytes / (blocking.panel * size));
+}
+
 // How one product is cut: a pure function of its shape. The operand that is shared is packed by all
 // threads, a stage at a time; the other one by the tasks that read it.
 struct Schedule {
@@ -39,6 +48,7 @@ struct Schedule {
   std::int64_t size;  // bytes of an element
   std::int64_t tile_rows = 1;
   std::int64_t depth_block = 1;
+  std::int64_t strip_panels = 1;
   std::int64_t stage_depth = 1, stage_cols = 0;
   std::int64_t row_tasks = 1, col_tasks = 1;
   std::int64_t shared_bytes = 0, own_a_bytes = 0, own_bytes = 0;
@@ -48,10 +58,12 @@ struct Schedule {
   Schedule(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype, Isa isa, int most_threads,
            bool prepacked, bool adjacent_columns)
       : blocking(gemm_blocking(isa, dtype)), size(static_cast<std::int64_t>(size_of(dtype))) {
+    if(std::getenv("KC")) blocking.depth=std::atoll(std::getenv("KC"));
     const std::int64_t tiles = ceil_div(m, blocking.tile_rows);
     tile_rows = ceil_div(m, tiles);
     depth_block = std::max<std::int64_t>(1, ceil_div(k, std::max<std::int64_t>(1, ceil_div(k, blocking.depth))));
     const std::int64_t panels = ceil_div(n, blocking.panel);
+    strip_panels = std::max<std::int64_t>(blocking.panels_for(tile_rows), strip_of(blocking, size));
     threads = static_cast<int>(std::clamp<std::int64_t>(m * n * std::max<std::int64_t>(k, 1) / kWorkPerThread, 1,
                                                         std::max(most_threads, 1)));
     stage_depth = std::max<std::int64_t>(k, 1);
@@ -75,7 +87,7 @@ struct Schedule {
     if (!share_a) own_a_bytes = round_up(ceil_div(tiles, row_tasks) * tile_rows * depth_block * size, 64);
     own_bytes = own_a_bytes;
     if (!share_b && !prepacked && !direct_b) {
-      own_bytes += std::min<std::int64_t>(blocking.panels_for(tile_rows), panels) * blocking.panel * depth_block * size;
+      own_bytes += std::min(strip_panels, panels) * blocking.panel * depth_block * size;
     }
     own_bytes = round_up(own_bytes, 64);
   }
@@ -148,6 +160,7 @@ Status multiply(const DenseView& a, const DenseView& b, const PackedMatrix* pack
   args.direct_b = s.direct_b;
   args.tile_rows = s.tile_rows;
   args.depth_block = s.depth_block;
+  args.strip_panels = s.strip_panels;
   args.row_tasks = s.row_tasks;
   args.own_a_bytes = s.own_a_bytes;
   args.packed_a = s.share_a ? shared : nullptr;
@@ -170,13 +183,13 @@ Status multiply(const DenseView& a, const DenseView& b, const PackedMatrix* pack
       }
       if (s.share_a) {
         pack_all(kernels.pack_left,
-                 {args.a.data, m, a.row_stride, depth, a.col_stride, s.tile_rows, shared}, s.threads);
+                 {args.a.data, m, a.row_stride, depth, a.col_stride, s.tile_rows, 1, shared}, s.threads);
       }
       if (s.share_b) {
         args.packed_b = shared;
         args.packed_b_depth = depth;
         pack_all(kernels.pack_right,
-                 {args.b.data, cols, b.col_stride, depth, b.row_stride, s.blocking.panel, shared}, s.threads);
+                 {args.b.data, cols, b.col_stride, depth, b.row_stride, s.blocking.panel, s.strip_panels, shared}, s.threads);
       }
       parallel::run(s.threads, args.row_tasks * args.col_tasks, [&](std::int64_t task, int thread) {
         kernels.block.run(&args, task, task + 1, thread, shared + s.shared_bytes + thread * s.own_bytes);
@@ -233,10 +246,12 @@ Status prepack_right(const DenseView& b, DType dtype, Isa highest, int threads, 
   packed.cols_ = b.cols;
   packed.dtype_ = dtype;
   packed.isa_ = kernels.block.isa;
-  const std::int64_t panel = gemm_blocking(packed.isa_, dtype).panel;
+  const GemmBlocking blocking = gemm_blocking(packed.isa_, dtype);
   if (b.rows > 0 && b.cols > 0) {
     pack_all(kernels.pack_right,
-             {b.data, b.cols, b.col_stride, b.rows, b.row_stride, panel, packed.memory_.data()}, threads);
+             {b.data, b.cols, b.col_stride, b.rows, b.row_stride, blocking.panel,
+              strip_of(blocking, static_cast<std::int64_t>(size_of(dtype))), packed.memory_.data()},
+             threads);
   }
   return Status::ok;
 }

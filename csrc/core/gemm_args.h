@@ -44,6 +44,7 @@ struct GemmPackArgs {
   std::int64_t depth;
   std::int64_t depth_stride;
   std::int64_t width;
+  std::int64_t strip_panels;  // panels of B that are packed side by side
   void* packed;
 };
 
@@ -56,6 +57,7 @@ struct GemmBlockArgs {
   bool direct_b;  // read b where it stands; its columns are adjacent
   std::int64_t tile_rows;
   std::int64_t depth_block;
+  std::int64_t strip_panels;  // panels of B that a task packs at a time, a multiple of a tile's
   // Packed by the driver, or null: then each task packs what it needs into its workspace.
   const void* packed_a;
   const void* packed_b;

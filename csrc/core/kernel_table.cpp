@@ -3,8 +3,7 @@
 #include "core/cpu.h"
 
 // Each object of csrc/targets/ defines exactly one symbol: its family's table for one ISA.
-#define DG_FAMILY(family, isa) \
-  extern "C" const deepgemm::KernelTable dg_##family##_##isa;
+#define DG_FAMILY(family, isa) extern "C" const deepgemm::KernelTable dg_##family##_##isa;
 #define DG_FAMILIES(isa) DG_FAMILY(spmm, isa) DG_FAMILY(spmv, isa) DG_FAMILY(gemm, isa) DG_FAMILY(dot, isa)
 #if DG_WITH_AVX512
 DG_FAMILIES(avx512)

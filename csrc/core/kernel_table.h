@@ -8,10 +8,10 @@
 namespace deepgemm {
 
 enum class KernelId : std::uint8_t {
-  csr_rowwise,   // rows of Y as chains over the entries of a row of S; X and Y row-major
-  csr_scatter,   // columns of S added to rows of Y; X and Y row-major
-  csr_vector,    // one column, straight from CSR
-  sell_vector,   // one column, rows in lanes
+  csr_rowwise,  // rows of Y as chains over the entries of a row of S; X and Y row-major
+  csr_scatter,  // columns of S added to rows of Y; X and Y row-major
+  csr_vector,   // one column, straight from CSR
+  sell_vector,  // one column, rows in lanes
   gemm_pack_left,
   gemm_pack_right,
   gemm_block,

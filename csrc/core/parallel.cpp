@@ -77,9 +77,7 @@ struct Ticket {
            static_cast<std::uint64_t>(tasks);
   }
   static std::int64_t tasks(std::uint64_t t) { return static_cast<std::int64_t>(t & 0xffffffffu); }
-  static int threads(std::uint64_t t) {
-    return static_cast<int>(t >> kTaskBits & ((1u << kLimitBits) - 1));
-  }
+  static int threads(std::uint64_t t) { return static_cast<int>(t >> kTaskBits & ((1u << kLimitBits) - 1)); }
 };
 
 class Pool {

@@ -13,7 +13,7 @@
 namespace deepgemm {
 namespace {
 
-constexpr std::int64_t kWorkPerTask = 4000;     // entries, about a nanosecond each
+constexpr std::int64_t kWorkPerTask = 4000;  // entries, about a nanosecond each
 constexpr std::int64_t kBuildWorkPerTask = 1 << 14;
 constexpr std::size_t kOverread = 64;  // kernels read whole vectors up to the end
 
@@ -66,10 +66,11 @@ void for_each_entry(const CompressedView& s, const SellStructure& sell, std::int
 template <class Body>
 void for_each_slice(const SellStructure& sell, int threads, const Body& body) {
   const std::int64_t slices = slice_count(sell);
-  const std::int64_t tasks =
-      std::min(parallel::task_count(threads, sell.nnz + sell.rows, kBuildWorkPerTask), std::max<std::int64_t>(slices, 1));
+  const std::int64_t tasks = std::min(parallel::task_count(threads, sell.nnz + sell.rows, kBuildWorkPerTask),
+                                      std::max<std::int64_t>(slices, 1));
   parallel::run(threads, tasks, [&](std::int64_t task, int) {
-    for (std::int64_t slice = slices * task / tasks; slice < slices * (task + 1) / tasks; ++slice) body(slice);
+    for (std::int64_t slice = slices * task / tasks; slice < slices * (task + 1) / tasks; ++slice)
+      body(slice);
   });
 }
 
@@ -112,8 +113,9 @@ class SellProduct final : public Product {
     const SellStructure& s = *sell_->structure;
     const dense::ContiguousVector vector(x, size_of(sell_->dtype), threads);
     if (vector.data() == nullptr) return Status::no_memory;
-    const SellArgs args{s.slice_start.data(), s.length.data(), s.row.data(),   s.indices.data(), sell_->values.get(),
-                        vector.data(),        y.data,          y.row_stride, s.rows,           s.in_order};
+    const SellArgs args{
+        s.slice_start.data(), s.length.data(), s.row.data(), s.indices.data(), sell_->values.get(),
+        vector.data(),        y.data,          y.row_stride, s.rows,           s.in_order};
     const std::int64_t slices = slice_count(s);
     const std::int64_t tasks = std::min(parallel::task_count(threads, s.nnz + s.rows, kWorkPerTask), slices);
     parallel::run(threads, tasks, [&](std::int64_t task, int thread) {
@@ -126,8 +128,8 @@ class SellProduct final : public Product {
   std::int64_t first_slice(std::int64_t task, std::int64_t tasks) const {
     const SellStructure& s = *sell_->structure;
     if (task >= tasks) return slice_count(s);
-    const std::int64_t target = static_cast<std::int64_t>(static_cast<double>(s.nnz) *
-                                                          static_cast<double>(task) / static_cast<double>(tasks));
+    const std::int64_t target = static_cast<std::int64_t>(
+        static_cast<double>(s.nnz) * static_cast<double>(task) / static_cast<double>(tasks));
     // Slices without entries cost next to nothing; they go with whichever task they stand beside.
     return task == 0 ? 0
                      : std::lower_bound(s.slice_start.begin(), s.slice_start.end() - 1, target) -
@@ -148,7 +150,8 @@ std::unique_ptr<Sell> build_sell(const CompressedView& s, int threads) try {
   sell->lanes = static_cast<int>(64 / size_of(s.dtype));
   sell->length.resize(static_cast<std::size_t>(s.major));
   sell->row.resize(static_cast<std::size_t>(s.major));
-  sell->indices.resize(static_cast<std::size_t>(s.nnz) + kOverread / 4);  // the excess stays 0: a valid column
+  sell->indices.resize(static_cast<std::size_t>(s.nnz) +
+                       kOverread / 4);  // the excess stays 0: a valid column
   const std::int64_t slices = slice_count(*sell), windows = (s.major + kSellWindow - 1) / kSellWindow;
   sell->slice_start.resize(static_cast<std::size_t>(slices) + 1);
 

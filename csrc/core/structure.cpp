@@ -49,7 +49,8 @@ struct Part {
 };
 
 template <class I>
-Part inspect_rows(const I* indptr, const I* indices, std::int64_t begin, std::int64_t end, std::int64_t minor) {
+Part inspect_rows(const I* indptr, const I* indices, std::int64_t begin, std::int64_t end,
+                  std::int64_t minor) {
   Part part;
   const std::int64_t first = indptr[begin], last = indptr[end];
   part.in_range = all_in_range(indices, first, last, minor);
@@ -142,7 +143,8 @@ double sample_near(const I* indices, std::int64_t nnz) {
   const std::int64_t step = std::max<std::int64_t>(1, nnz / kSamples);
   std::int64_t near = 0, seen = 0;
   for (std::int64_t p = step; p < nnz; p += step, ++seen) {
-    const std::int64_t gap = static_cast<std::int64_t>(indices[p]) - static_cast<std::int64_t>(indices[p - 1]);
+    const std::int64_t gap =
+        static_cast<std::int64_t>(indices[p]) - static_cast<std::int64_t>(indices[p - 1]);
     near += gap >= 0 && gap < 16;
   }
   return seen > 0 ? static_cast<double>(near) / static_cast<double>(seen) : 0.0;
@@ -161,7 +163,8 @@ Inspection inspect(const CompressedView& s, std::int64_t indices_size, int threa
   Part total;
   std::mutex merge;
   parallel::run(threads, tasks, [&](std::int64_t task, int) {
-    const Part part = inspect_rows(indptr, indices, first_row(s, task, tasks), first_row(s, task + 1, tasks), s.minor);
+    const Part part =
+        inspect_rows(indptr, indices, first_row(s, task, tasks), first_row(s, task + 1, tasks), s.minor);
     const std::lock_guard<std::mutex> lock(merge);
     total.in_range &= part.in_range;
     total.max_row = std::max(total.max_row, part.max_row);

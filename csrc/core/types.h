@@ -12,9 +12,7 @@ enum class IndexType : std::uint8_t { i32, i64 };
 // From the most portable to the best within one architecture; the order is that of kernel look-up.
 enum class Isa : std::uint8_t { scalar, avx2, avx512, neon, sve, rvv };
 
-constexpr std::size_t size_of(DType t) {
-  return t == DType::f32 ? 4 : t == DType::c128 ? 16 : 8;
-}
+constexpr std::size_t size_of(DType t) { return t == DType::f32 ? 4 : t == DType::c128 ? 16 : 8; }
 constexpr std::size_t size_of(IndexType t) { return t == IndexType::i32 ? 4 : 8; }
 constexpr bool is_complex(DType t) { return t == DType::c64 || t == DType::c128; }
 

@@ -128,13 +128,13 @@ DG_INLINE void for_each_pass(int64_t first, int64_t count, const Body& body) {
     const int tail = static_cast<int>(width % W);
     const bool masked = tail != 0;
     switch (nv) {
-#define DG_CASE(n)                                                            \
-  case n:                                                                     \
-    if (masked) {                                                             \
-      body.template operator()<n, true>(column, tail);                        \
-    } else {                                                                  \
-      body.template operator()<n, false>(column, 0);                          \
-    }                                                                         \
+#define DG_CASE(n)                                     \
+  case n:                                              \
+    if (masked) {                                      \
+      body.template operator()<n, true>(column, tail); \
+    } else {                                           \
+      body.template operator()<n, false>(column, 0);   \
+    }                                                  \
     break;
       DG_CASE(1)
       DG_CASE(2)
@@ -202,7 +202,8 @@ void csr_rowwise_complex(const void* raw, int64_t begin, int64_t end, int, void*
       T re[kComplexColumns] = {}, im[kComplexColumns] = {};
       for (int64_t p = indptr[row]; p < indptr[row + 1]; ++p) {
         const T* x_row = x + 2 * static_cast<int64_t>(indices[p]) * args.x_stride;
-        for (int c = 0; c < n; ++c) complex_fma(args.sparse_is_left, values + 2 * p, x_row + 2 * c, re[c], im[c]);
+        for (int c = 0; c < n; ++c)
+          complex_fma(args.sparse_is_left, values + 2 * p, x_row + 2 * c, re[c], im[c]);
       }
       T* y = static_cast<T*>(args.y) + 2 * (row * args.y_stride + column);
       for (int c = 0; c < n; ++c) {

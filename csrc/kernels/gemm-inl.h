@@ -45,11 +45,26 @@ void real_tile(const Tile<T>& tile) {
     return V::load(p);
   };
   vec acc[R][NV];
+  DG_UNROLL
   for (int r = 0; r < R; ++r) {
+    DG_UNROLL
     for (int v = 0; v < NV; ++v) {
       acc[r][v] = tile.first ? V::zero() : load(tile.c + r * tile.c_stride + v * W, v);
     }
   }
+#if CPF==1
+  DG_UNROLL
+  for (int r = 0; r < R; ++r) {
+    DG_UNROLL
+    for (int v = 0; v < NV; ++v) DG_PREFETCH(tile.c + (R + r) * tile.c_stride + v * W);
+  }
+#elif CPF==2
+  DG_UNROLL
+  for (int r = 0; r < R; ++r) {
+    DG_UNROLL
+    for (int v = 0; v < NV; ++v) __builtin_prefetch(tile.c + (R + r) * tile.c_stride + v * W,1);
+  }
+#endif
   const T* a = tile.a;
   const T* b = tile.b;
   for (int64_t k = 0; k < tile.depth; ++k, a += R, b += tile.b_step) {
@@ -70,7 +85,9 @@ void real_tile(const Tile<T>& tile) {
       }
     }
   }
+  DG_UNROLL
   for (int r = 0; r < R; ++r) {
+    DG_UNROLL
     for (int v = 0; v < NV; ++v) {
       T* to = tile.c + r * tile.c_stride + v * W;
       if constexpr (Masked) {
@@ -139,6 +156,7 @@ void complex_tile(const Tile<T>& tile) {
   using vec = typename V::vec;
   constexpr int W = V::width;
   vec re[R], im[R];
+  DG_UNROLL
   for (int r = 0; r < R; ++r) {
     re[r] = tile.first ? V::zero() : V::load(tile.c + r * tile.c_stride);
     im[r] = tile.first ? V::zero() : V::load(tile.c + r * tile.c_stride + W);
@@ -160,6 +178,7 @@ void complex_tile(const Tile<T>& tile) {
       }
     }
   }
+  DG_UNROLL
   for (int r = 0; r < R; ++r) {
     V::store(tile.c + r * tile.c_stride, re[r]);
     V::store(tile.c + r * tile.c_stride + W, im[r]);
@@ -260,8 +279,10 @@ class Block {
       k0_ = k0;
       kc_ = min64(args_.depth_block, depth - k0);
       if (args_.packed_a == nullptr) pack_a();
-      const int64_t group = Kind::blocking.panels_for(h_);
+      const bool packs_b = args_.packed_b == nullptr && !args_.direct_b;
+      const int64_t group = Kind::blocking.panels_for(h_), strip = args_.strip_panels;
       for (int64_t p = panels_.begin; p < panels_.end; p += group) {
+        if (packs_b && (p - panels_.begin) % strip == 0) pack_b(p, min64(strip, panels_.end - p));
         column_group(p, static_cast<int>(min64(group, panels_.end - p)));
       }
     }
@@ -279,31 +300,36 @@ class Block {
     }
   }
 
+  void pack_b(int64_t panel, int64_t panels) {
+    const DenseView& b = args_.b;
+    Kind::pack_right({b_at(panel), b.col_stride, b.row_stride},
+                     min64(panels * kPanel, args_.c.cols - panel * kPanel), kc_, own_b_);
+    strip_ = panel;
+  }
+
+  const T* b_at(int64_t panel) const {
+    const DenseView& b = args_.b;
+    return static_cast<const T*>(b.data) + E * (k0_ * b.row_stride + panel * kPanel * b.col_stride);
+  }
+
   const T* a_tile(int64_t t) const {
     if (args_.packed_a == nullptr) return own_a_ + E * (t - tiles_.begin) * h_ * kc_;
     return static_cast<const T*>(args_.packed_a) + E * (t * h_ * args_.a.cols + k0_ * rows_of(t));
   }
 
-  void point_at_b(int64_t panel, int panels, int columns, Tile<T>& tile) {
-    const DenseView& b = args_.b;
-    const T* source = static_cast<const T*>(b.data) + E * (k0_ * b.row_stride + panel * kPanel * b.col_stride);
+  void point_at_b(int64_t panel, Tile<T>& tile) const {
+    tile.b_step = E * kPanel;
     if (args_.packed_b != nullptr) {
-      tile.b_step = E * kPanel;
       tile.b_panel = E * kPanel * args_.packed_b_depth;
       tile.b = static_cast<const T*>(args_.packed_b) + panel * tile.b_panel +
                (args_.packed_b_offset + k0_) * tile.b_step;
     } else if (args_.direct_b) {
-      tile.b_step = b.row_stride;
+      tile.b_step = args_.b.row_stride;
       tile.b_panel = kPanel;
-      tile.b = source;
+      tile.b = b_at(panel);
     } else {
-      tile.b_step = E * kPanel;
       tile.b_panel = E * kPanel * kc_;
-      tile.b = own_b_;
-      for (int i = 0; i < panels; ++i) {
-        Kind::pack_right({source + E * i * kPanel * b.col_stride, b.col_stride, b.row_stride},
-                         min64(kPanel, columns - i * kPanel), kc_, own_b_ + i * tile.b_panel);
-      }
+      tile.b = own_b_ + (panel - strip_) * tile.b_panel;
     }
   }
 
@@ -314,7 +340,7 @@ class Block {
     tile.depth = kc_;
     tile.first = args_.first && k0_ == 0;
     if (panels == 3) panels = 4;
-    point_at_b(panel, (tile.columns + kPanel - 1) / kPanel, tile.columns, tile);
+    point_at_b(panel, tile);
     for (int64_t t = tiles_.begin; t < tiles_.end; ++t) {
       tile.a = a_tile(t);
       tile.c = static_cast<T*>(c.data) + E * (t * h_ * c.row_stride + panel * kPanel * c.col_stride);
@@ -332,7 +358,7 @@ class Block {
   const Range tiles_, panels_;
   T* const own_a_;
   T* const own_b_;
-  int64_t k0_ = 0, kc_ = 0;
+  int64_t k0_ = 0, kc_ = 0, strip_ = 0;
 };
 
 template <class Kind>
@@ -347,8 +373,10 @@ void gemm_pack(const void* raw, int64_t begin, int64_t end, int, void*) {
   using T = typename Kind::scalar;
   constexpr int E = Kind::reals;
   const GemmPackArgs& args = *static_cast<const GemmPackArgs*>(raw);
-  for (int64_t p = begin; p < end; ++p) {
-    const int64_t at = p * args.width, count = min64(args.width, args.across - at);
+  // Panels of A are packed one by one: the last one is narrower. Those of B in strips.
+  const int64_t step = Left ? 1 : args.strip_panels;
+  for (int64_t p = begin; p < end; p += step) {
+    const int64_t at = p * args.width, count = min64(min64(step, end - p) * args.width, args.across - at);
     const PackSource<T> from{static_cast<const T*>(args.source) + E * at * args.across_stride,
                              args.across_stride, args.depth_stride};
     T* to = static_cast<T*>(args.packed) + E * at * args.depth;

@@ -38,7 +38,8 @@ struct Simd<float> {
   }
   static vec gather(const float* base, const int32_t* i) {
     const __m256 low = _mm256_insertf128_ps(_mm256_castps128_ps256(four(base, i)), four(base, i + 4), 1);
-    const __m256 high = _mm256_insertf128_ps(_mm256_castps128_ps256(four(base, i + 8)), four(base, i + 12), 1);
+    const __m256 high =
+        _mm256_insertf128_ps(_mm256_castps128_ps256(four(base, i + 8)), four(base, i + 12), 1);
     return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
   }
 };

@@ -1,7 +1,6 @@
 // The sparse × dense kernels of one ISA.
-#include "targets/table-inl.h"
-
 #include "kernels/csr-inl.h"
+#include "targets/table-inl.h"
 
 namespace deepgemm::DG_ISA {
 namespace {

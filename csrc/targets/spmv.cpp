@@ -1,7 +1,6 @@
 // The sparse × vector kernels of one ISA.
-#include "targets/table-inl.h"
-
 #include "kernels/spmv-inl.h"
+#include "targets/table-inl.h"
 
 namespace deepgemm::DG_ISA {
 namespace {

@@ -15,6 +15,6 @@
 #define DG_PASTE3(a, b, c) DG_PASTE3_(a, b, c)
 
 // Defines the one symbol that an object of csrc/targets/ may export.
-#define DG_EXPORT_TABLE(family, entries)                                      \
-  extern "C" const deepgemm::KernelTable DG_PASTE3(dg_, family, DG_ISA) = {   \
+#define DG_EXPORT_TABLE(family, entries)                                    \
+  extern "C" const deepgemm::KernelTable DG_PASTE3(dg_, family, DG_ISA) = { \
       entries, static_cast<int>(sizeof(entries) / sizeof((entries)[0]))};

@@ -16,6 +16,8 @@ __all__ = ["Reference"]
 
 # Wider products are checked in this many columns: the first, the last, and others spread evenly.
 _COLUMNS_CHECKED = 64
+# What `numpy.finfo` tells, for the dtypes that NumPy does not know; it has no types of its own.
+_finfo: Any = ml_dtypes.finfo
 
 
 @dataclass(frozen=True)
@@ -112,5 +114,5 @@ def _precision(dtype: np.dtype[Any]) -> tuple[float, float]:
     """Return the unit roundoff and the smallest subnormal of `dtype`, zeros for integers."""
     if not is_inexact(dtype):
         return 0.0, 0.0
-    info = np.finfo(dtype) if dtype.char in "efdFD" else ml_dtypes.finfo(dtype)
+    info: Any = np.finfo(dtype) if dtype.char in "efdFD" else _finfo(dtype)
     return float(info.eps) / 2, float(info.smallest_subnormal)

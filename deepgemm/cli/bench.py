@@ -18,10 +18,10 @@ import deepgemm as dg
 
 from ..datasets import interactions
 from ..planner.report import seconds, size
-from .console import EXIT_OK, EXIT_WRONG, CommandError, Parser, rate, run, stdout
+from .console import EXIT_OK, EXIT_WRONG, CommandError, Parser, print_table, rate, run, stdout
 from .files import SUFFIXES, read_matrix
-from .measure import Outcome, Result, measure
-from .operands import add_columns, add_dtype, add_threads, as_dtype, dense, positive, shape_text
+from .measure import Outcome, measure
+from .operands import add_columns, add_dtype, add_threads, as_dtype, check_memory, dense, positive, shape_text
 from .peers import PEERS
 from .progress import Steps
 
@@ -149,10 +149,18 @@ def _task(arguments: Namespace, steps: Steps) -> _Task:
         name = "generated: users × items, Zipf popularity"
     A = as_dtype(matrix, arguments.dtype).tocsr().canonical()
     steps.step("generating the dense operand")
+    # Two results: the chosen kernel's, and the one that all candidates write into.
+    check_memory(2 * A.shape[0] * arguments.columns * A.dtype.itemsize, "the result")
     return _Task(name, A, dense(A.shape[1], arguments.columns, A.dtype))
 
 
 # --- the table ----------------------------------------------------------------------------------
+
+_LEGEND = (
+    "ratio: measured over predicted. GB/s: operands and result, each byte once. "
+    "prepare: planning and conversion. time: against the chosen kernel's."
+)
+_NARROW = 100  # columns of a terminal, below which the table is set tighter
 
 
 def _show(task: _Task, outcome: Outcome, threads: int) -> None:
@@ -164,71 +172,69 @@ def _show(task: _Task, outcome: Outcome, threads: int) -> None:
         f"X {shape_text(X.shape)}  {threads} thread{'s' if threads > 1 else ''}  "
         f"planned for {outcome.reuse:,} products"
     )
-    best = outcome.best
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    console.print()
+    padding = (0, 1 if console.width < _NARROW else 2, 0, 0)
+    print_table(console, _timed(outcome, padding))
+    if any(result.refused is not None for result in outcome.results):
+        console.print()
+        print_table(console, _refused(outcome, padding))
+    console.print()
+    for line in (_LEGEND, *_findings(outcome)):
+        console.print(line, soft_wrap=True)
+
+
+def _timed(outcome: Outcome, padding: tuple[int, int, int, int]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=padding, header_style="bold")
+    table.add_column("")
     table.add_column("kernel", no_wrap=True)
-    for heading in ("predicted", "measured", "ratio", "GFLOP/s", "GB/s", "conversion", "error"):
+    for heading in ("predicted", "measured", "ratio", "GFLOP/s", "GB/s", "prepare", "time"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("", overflow="fold")
-    seen_peer = False
+    chosen = outcome.chosen.seconds if outcome.chosen is not None else None
     for result in outcome.results:
-        if result.peer and not seen_peer:
-            table.add_section()
-            table.add_row("peers", style="bold")
-            seen_peer = True
-        table.add_row(*_cells(result, outcome, best), style=_style(result))
-    console.print(table)
-    for line in _closing(outcome):
-        console.print(line)
+        if result.seconds is None:
+            continue
+        table.add_row(
+            "▶" if result.chosen else "*" if result.peer else "",
+            result.name,
+            seconds(result.predicted),
+            seconds(result.seconds),
+            f"{result.seconds / result.predicted:.2f}" if result.predicted else "",
+            rate(outcome.flops / result.seconds),
+            rate(outcome.traffic / result.seconds),
+            seconds(result.conversion),
+            f"{result.seconds / chosen:.2f}×" if chosen else "",
+            style="bold green" if result.chosen else "cyan" if result.peer else "",
+        )
+    return table
 
 
-def _style(result: Result) -> str:
-    if result.wrong:
-        return "red"
-    if result.seconds is None:
-        return "dim"
-    return "bold green" if result.chosen else ""
+def _refused(outcome: Outcome, padding: tuple[int, int, int, int]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=padding, header_style="bold")
+    table.add_column("not timed", no_wrap=True)
+    table.add_column("reason", overflow="fold")
+    for result in outcome.results:
+        if result.refused is not None:
+            table.add_row(result.name, result.refused, style="bold red" if result.wrong else "dim")
+    return table
 
 
-def _cells(result: Result, outcome: Outcome, best: Result | None) -> tuple[Text | str, ...]:
-    if result.seconds is None:
-        reason = f"refused: {result.refused}" if result.refused and not result.wrong else result.refused or ""
-        return (result.name, seconds(result.predicted), "", "", "", "", "", "", Text(reason))
-    notes = []
-    if result.chosen:
-        notes.append("◀ chosen")
-    elif result is best:
-        notes.append("fastest")
-    if result.identical is False:
-        notes.append("other bits than the chosen kernel")
-    ratio = "" if not result.predicted else f"{result.seconds / result.predicted:.2f}"
-    return (
-        result.name,
-        seconds(result.predicted),
-        seconds(result.seconds),
-        ratio,
-        rate(outcome.flops / result.seconds),
-        rate(outcome.traffic / result.seconds),
-        seconds(result.conversion),
-        "0" if result.error == 0 else f"{result.error:.1e}",
-        Text(", ".join(notes)),
-    )
-
-
-def _closing(outcome: Outcome) -> list[str]:
-    lines = [
-        "ratio: measured over predicted. GB/s: operands and result, each byte once. "
-        "error: the largest, as a share of the magnitudes summed."
-    ]
+def _findings(outcome: Outcome) -> list[str]:
+    lines = ["▶ chosen by the planner"]
+    if any(result.peer and result.seconds is not None for result in outcome.results):
+        lines[0] += ", * a peer in a process of its own"
     best, chosen, regret = outcome.best, outcome.chosen, outcome.regret
     if best is not None and chosen is not None and regret is not None:
-        what = "the fastest candidate" if best is chosen else f"chosen, {best.name} is faster"
-        lines.append(f"planner regret: {regret:.2f} ({chosen.name} is {what}, conversion included)")
-    peers = [result for result in outcome.results if result.peer and result.seconds is not None]
-    if chosen is not None and chosen.seconds is not None:
-        ratios = [f"{(peer.seconds or 0) / chosen.seconds:.2f}× {peer.name}" for peer in peers]
-        if ratios:
-            lines.append("speed of the chosen kernel: " + "; ".join(ratios) + ".")
+        what = "is the fastest candidate" if best is chosen else f"was chosen, {best.name} is faster"
+        lines.append(f"planner regret: {regret:.2f} ({chosen.name} {what}, conversion included)")
+    others = [result.name for result in outcome.results if result.identical is False and not result.wrong]
+    if others:
+        lines.append(f"rounded otherwise than the chosen kernel: {', '.join(others)}")
+    errors = [
+        result.error for result in outcome.results if result.seconds is not None and result.error is not None
+    ]
+    if errors:
+        explained = f"rounding explains {outcome.bound:.1e}"
+        lines.append(f"largest error: {max(errors):.1e} of the magnitudes summed; {explained}")
     return lines
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from rich.console import Console
+from rich.table import Table
 
 from ..errors import DTypeError, UnsupportedError
 
@@ -20,6 +21,7 @@ __all__ = [
     "EXIT_WRONG",
     "CommandError",
     "Parser",
+    "print_table",
     "rate",
     "run",
     "stderr",
@@ -47,15 +49,33 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
+class _Quiet(Console):
+    """A console that leaves it to `run` what happens when the reader of a pipe has gone."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def stdout() -> Console:
     """Return a console for results."""
     width = None if sys.stdout.isatty() else shutil.get_terminal_size((_WIDTH_OF_A_PIPE, 24)).columns
-    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+    return _Quiet(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
 
 def stderr() -> Console:
     """Return a console for progress, which shows nothing where stderr is no terminal."""
     return Console(file=sys.stderr, quiet=not sys.stderr.isatty(), highlight=False, markup=False)
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Print a table, without the blanks that fill up its lines where they would end up in a file."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        console.print(line.rstrip(), soft_wrap=True)
 
 
 def run(program: str, command: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None) -> int:

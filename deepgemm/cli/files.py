@@ -127,7 +127,9 @@ def _read_market(path: Path, raw: IO[bytes]) -> SparseArray:
     _check_market_header(path, stream)
     stream.seek(0)
     # SciPy 1.15 and later return the old matrix class unless told otherwise.
-    options = {"spmatrix": False} if "spmatrix" in inspect.signature(scipy.io.mmread).parameters else {}
+    options: dict[str, Any] = (
+        {"spmatrix": False} if "spmatrix" in inspect.signature(scipy.io.mmread).parameters else {}
+    )
     try:
         entries = scipy.io.mmread(stream if compressed else str(path), **options)
     except UnicodeDecodeError:

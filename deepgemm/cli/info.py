@@ -99,7 +99,7 @@ def _report(facts: dict[str, Any]) -> Report:
     lines = [
         ("Python", f"{facts['python']}, {facts['system']}"),
         ("packages", join([f"{name} {found}" for name, found in installed.items()])),
-        ("not installed", f"{join(missing)} (optional)"),
+        ("optional ones", f"{join(missing)} not installed" if missing else "all installed"),
         ("CPU", facts["cpu"]),
         ("ISAs found", join([*isas["found"], *(f"+{feature}" for feature in isas["features"])])),
         ("ISAs compiled", join(isas["compiled"])),
@@ -110,7 +110,12 @@ def _report(facts: dict[str, Any]) -> Report:
         ("kernels", f"{len(facts['kernels'])}: {kernels}"),
         ("rates", f"{rates} ({facts['rates']['file']})"),
     ]
-    lines += [(name, str(value)) for name, value in facts["settings"].items() if value not in (None, False)]
+    # The cache folder has been named above, and always has a value.
+    lines += [
+        (name, str(value))
+        for name, value in facts["settings"].items()
+        if name != "DEEPGEMM_CACHE_DIR" and value not in (None, False)
+    ]
     return Report(f"deepgemm {facts['version']}", tuple(lines))
 
 

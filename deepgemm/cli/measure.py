@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 import deepgemm as dg
 
+from ..dtypes import is_inexact
 from ..planner.candidates import Candidate
 from ..planner.plan import Plan
 from ..planner.report import seconds, size
@@ -95,12 +96,15 @@ class Outcome:
         Of one product: multiplications and additions, and the bytes of both operands and the result.
     reuse : int
         The products that the choice was made for.
+    bound : float
+        The largest error that rounding explains.
     """
 
     results: tuple[Result, ...]
     flops: int
     traffic: int
     reuse: int
+    bound: float = 0.0
 
     @property
     def best(self) -> Result | None:
@@ -123,7 +127,7 @@ class Outcome:
 
 @dataclass
 class _Native:
-    """A prepared plan as a contender: it runs in this process, into one output array."""
+    """A prepared plan as a contender: it runs in this process, into an output array that it may share."""
 
     name: str
     plan: Plan
@@ -150,6 +154,58 @@ class _Foreign:
 
     def time(self, calls: int) -> list[float]:
         return self.peer.time(calls)
+
+
+@dataclass(frozen=True)
+class _Workbench:
+    """What all candidates and peers of one problem share while they are prepared."""
+
+    A: dg.CSR
+    X: npt.NDArray[Any]
+    first: npt.NDArray[Any]
+    out: npt.NDArray[Any]
+    reference: Reference
+    options: dict[str, Any]
+
+    def candidate(self, result: Result) -> tuple[Result, Contender | None]:
+        """Plan, run and check one candidate."""
+        # A fresh operand owns no layouts, so the time of planning is that of the conversion; measuring its
+        # structure is not part of it.
+        fresh = dg.CSR((self.A.data, self.A.indices, self.A.indptr), shape=self.A.shape)
+        dg.structure(fresh)
+        start = time.perf_counter()
+        try:
+            plan = dg.plan(fresh, self.X, kernel=result.name, **self.options)
+        except (ValueError, NotImplementedError) as error:
+            return Result(result.name, refused=_line(error)), None
+        elapsed = time.perf_counter() - start
+        # Another ISA than the planner's own, or the next lower one where the table has no such entry.
+        chosen = plan.chosen
+        result = replace(result, name=chosen.name, predicted=chosen.predicted, conversion=elapsed)
+        # What the candidate before wrote would be right, and hide that this one wrote nothing.
+        self.out.fill(np.nan if is_inexact(self.out.dtype) else 85)
+        plan(self.X, out=self.out)
+        first = self.first
+        same = bool(((self.out == first) | ((self.out != self.out) & (first != first))).all())
+        result = self._checked(replace(result, identical=same), self.out)
+        return result, None if result.wrong else _Native(result.name, plan, self.X, self.out)
+
+    def peer(self, peer: Peer) -> Result:
+        """Hand the operands to a peer and check its result."""
+        try:
+            out = peer.setup(self.A, self.X)
+        except PeerError as error:
+            return Result(peer.name, peer=True, refused=str(error))
+        return self._checked(Result(peer.label, peer=True, conversion=peer.prepared), out)
+
+    def _checked(self, result: Result, out: npt.NDArray[Any]) -> Result:
+        """Return the result with its error, refused if rounding does not explain it."""
+        error = self.reference.error(out)
+        result = replace(result, error=error)
+        if self.reference.accepts(error):
+            return result
+        reason = f"wrong result: error {error:.2g}, at most {self.reference.bound:.2g} is rounding"
+        return replace(result, refused=reason, wrong=True)
 
 
 def measure(
@@ -196,31 +252,17 @@ def measure(
     """
     report = report or (lambda _: None)
     report("planning")
-    plan = dg.plan(A, X, reuse=reuse, threads=threads, reproducible=reproducible)
+    options: dict[str, Any] = {"reuse": reuse, "threads": threads, "reproducible": reproducible}
+    plan = dg.plan(A, X, **options)
     first = plan(X)
     report("computing the reference")
-    reference = Reference.of(A, X, first.dtype)
-    wanted = _select(plan, kernels)
-    results: list[Result] = []
-    contenders: list[Contender] = []
-    for candidate in wanted:
-        result = _describe(candidate, plan)
-        if kernels is None and result.refused is None:
-            result = replace(result, refused=_excessive(candidate))
-        contender = None
-        if result.refused is None:
-            report(f"preparing {result.name}")
-            result, contender = _prepare(result, A, X, first, reference, reuse, threads, reproducible)
-        if any(known.name == result.name for known in results):
-            continue  # named twice, or fallen back to an ISA that is here already
-        results.append(result)
-        if contender is not None:
-            contenders.append(contender)
+    bench = _Workbench(A, X, first, np.empty_like(first), Reference.of(A, X, first.dtype), options)
+    results, contenders = _candidates(bench, plan, kernels, report)
     opened = [Peer(name, threads) for name in peers]
     try:
         for peer in opened:
             report(f"preparing {peer.name}")
-            result = _prepare_peer(peer, A, X, reference)
+            result = bench.peer(peer)
             if result.refused is None:
                 contenders.append(_Foreign(result.name, peer))
             results.append(result)
@@ -240,21 +282,47 @@ def measure(
     # A complex multiplication and addition is four of each.
     flops = (8 if "c" in (A.dtype.kind, X.dtype.kind) else 2) * A.nnz * columns
     traffic = A.nbytes + X.nbytes + first.nbytes
-    return Outcome(tuple(_with_timing(r, timings.get(r.name)) for r in results), flops, traffic, reuse)
+    timed = tuple(_with_timing(result, timings.get(result.name)) for result in results)
+    return Outcome(timed, flops, traffic, reuse, bench.reference.bound)
 
 
-def _select(plan: Plan, kernels: Sequence[str] | None) -> list[Candidate]:
-    candidates = list(plan.candidates)
+def _candidates(
+    bench: _Workbench, plan: Plan, kernels: Sequence[str] | None, report: Callable[[str], None]
+) -> tuple[list[Result], list[Contender]]:
+    """Prepare and check the candidates: a row for each, and those that are to be timed."""
+    results: list[Result] = []
+    contenders: list[Contender] = []
+    for name, candidate in _select(plan, kernels):
+        result = _describe(name, candidate, plan)
+        if kernels is None and result.refused is None:
+            result = replace(result, refused=_excessive(candidate))
+        contender = None
+        if result.refused is None:
+            report(f"preparing {result.name}")
+            try:
+                result, contender = bench.candidate(result)
+            except Exception as error:  # a bug in one kernel must not hide what the others do
+                reason = f"failed: {type(error).__name__}: {_line(error)}"
+                result = Result(result.name, chosen=result.chosen, refused=reason, wrong=True)
+        if any(known.name == result.name for known in results):
+            continue  # named twice, or fallen back to an ISA that is here already
+        results.append(result)
+        if contender is not None:
+            contenders.append(contender)
+    return results, contenders
+
+
+def _select(plan: Plan, kernels: Sequence[str] | None) -> list[tuple[str, Candidate]]:
+    """Return the candidates to be timed with the names to force them by."""
     if kernels is None:
-        return candidates
-    known = {candidate.kernel: candidate for candidate in candidates}
+        return [(candidate.name, candidate) for candidate in plan.candidates]
+    known = {candidate.kernel: candidate for candidate in plan.candidates}
     found = []
     for name in kernels:
         kernel, at, isa = name.strip().lower().partition("@")
         if kernel not in known:
             raise CommandError(f"--kernels: {kernel!r} is no candidate here, expected of: {', '.join(known)}")
-        candidate = known[kernel]
-        found.append(replace(candidate, isa=isa) if at else candidate)
+        found.append((f"{kernel}@{isa}" if at else known[kernel].name, known[kernel]))
     return found
 
 
@@ -268,12 +336,12 @@ def _excessive(candidate: Candidate) -> str | None:
     return None
 
 
-def _describe(candidate: Candidate, plan: Plan) -> Result:
+def _describe(name: str, candidate: Candidate, plan: Plan) -> Result:
     if candidate.refused is not None:
-        return Result(candidate.name, refused=candidate.refused)
+        return Result(name, refused=candidate.refused)
     return Result(
-        candidate.name,
-        chosen=candidate.name == plan.chosen.name,
+        name,
+        chosen=name == plan.chosen.name,
         predicted=candidate.predicted,
         conversion_predicted=candidate.conversion,
         layout_bytes=candidate.layout_bytes,
@@ -281,51 +349,8 @@ def _describe(candidate: Candidate, plan: Plan) -> Result:
     )
 
 
-def _prepare(
-    result: Result,
-    A: dg.CSR,
-    X: npt.NDArray[Any],
-    first: npt.NDArray[Any],
-    reference: Reference,
-    reuse: int,
-    threads: int,
-    reproducible: bool,
-) -> tuple[Result, Contender | None]:
-    # A fresh operand owns no layouts, so the time of planning is that of the conversion; measuring its
-    # structure is not part of it.
-    fresh = dg.CSR(A.to_scipy())
-    dg.structure(fresh)
-    start = time.perf_counter()
-    try:
-        plan = dg.plan(fresh, X, kernel=result.name, reuse=reuse, threads=threads, reproducible=reproducible)
-    except (ValueError, NotImplementedError) as error:
-        return Result(result.name, refused=" ".join(str(error).split())), None
-    elapsed = time.perf_counter() - start
-    # Another ISA than the planner's own, or the next lower one where the table has no such entry.
-    chosen = plan.chosen
-    result = replace(result, name=chosen.name, predicted=chosen.predicted, conversion=elapsed)
-    out = np.empty_like(first)
-    plan(X, out=out)
-    error = reference.error(out)
-    same = bool(((out == first) | ((out != out) & (first != first))).all())
-    result = replace(result, error=error, identical=same)
-    if not reference.accepts(error):
-        reason = f"wrong result: error {error:.2g}, at most {reference.bound:.2g} is rounding"
-        return replace(result, refused=reason, wrong=True), None
-    return result, _Native(result.name, plan, X, out)
-
-
-def _prepare_peer(peer: Peer, A: dg.CSR, X: npt.NDArray[Any], reference: Reference) -> Result:
-    try:
-        out = peer.setup(A, X)
-    except PeerError as error:
-        return Result(peer.name, peer=True, refused=str(error))
-    found = reference.error(out)
-    result = Result(peer.label, peer=True, conversion=peer.prepared, error=found)
-    if reference.accepts(found):
-        return result
-    reason = f"wrong result: error {found:.2g}, at most {reference.bound:.2g} is rounding"
-    return replace(result, refused=reason, wrong=True)
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _with_timing(result: Result, timing: Timing | str | None) -> Result:

@@ -9,9 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dtypes import bfloat16, float8_e4m3fn, float8_e5m2, is_inexact
+from ..planner.report import size
 from ..sparse import SparseArray
+from .console import CommandError
+from .files import available_memory
 
-__all__ = ["DTYPES", "add_columns", "add_dtype", "add_threads", "as_dtype", "dense", "positive", "shape_text"]
+__all__ = [
+    "DTYPES",
+    "add_columns",
+    "add_dtype",
+    "add_threads",
+    "as_dtype",
+    "check_memory",
+    "dense",
+    "positive",
+    "shape_text",
+]
 
 DTYPES: dict[str, np.dtype[Any]] = {
     dtype.name: dtype
@@ -83,7 +96,16 @@ def as_dtype(A: SparseArray, name: str | None) -> SparseArray:
 
 
 def dense(rows: int, columns: int, dtype: np.dtype[Any], seed: int = 0) -> npt.NDArray[Any]:
-    """Return a dense operand of small random values: a vector if there is one column."""
+    """Return a dense operand of small random values: a vector if there is one column.
+
+    Raises
+    ------
+    CommandError
+        If it would not fit into the memory that is free.
+    """
+    # The values are drawn in double precision, and some systems hand out memory that they do not have.
+    parts = 2 if dtype.kind == "c" else 1
+    check_memory(rows * columns * (dtype.itemsize + 8 * parts), f"a dense operand of {rows:,} × {columns:,}")
     rng = np.random.default_rng(seed)
     shape = (rows,) if columns == 1 else (rows, columns)
     if dtype.kind in "iub":
@@ -92,6 +114,13 @@ def dense(rows: int, columns: int, dtype: np.dtype[Any], seed: int = 0) -> npt.N
         return rng.standard_normal(shape, dtype=np.float32)
     values = rng.standard_normal(shape)
     return (values + 1j * rng.standard_normal(shape) if dtype.kind == "c" else values).astype(dtype)
+
+
+def check_memory(needed: int, what: str) -> None:
+    """Refuse what takes more bytes than are free."""
+    free = available_memory()
+    if free is not None and needed > free:
+        raise CommandError(f"not enough memory: {what} takes {size(needed)}, {size(free)} are free")
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

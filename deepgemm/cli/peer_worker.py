@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import glob
+import importlib
 import os
 import pickle
 import struct
@@ -99,12 +100,12 @@ def _numpy(operands: Operands) -> tuple[str, Callable[[], Product]]:
         dense = operands["X"]
         return lambda: full @ dense
 
-    return f"NumPy {np.__version__}, dense BLAS", prepare
+    return f"NumPy {np.__version__} dense", prepare
 
 
 def _torch(operands: Operands) -> tuple[str, Callable[[], Product]]:
     try:
-        import torch
+        torch: Any = importlib.import_module("torch")  # untyped: checkers must not need it
     except ImportError:
         raise RefusedError("torch is not installed") from None
     torch.set_num_threads(operands["threads"])
@@ -115,7 +116,7 @@ def _torch(operands: Operands) -> tuple[str, Callable[[], Product]]:
         dense = torch.from_numpy(operands["X"])
         return lambda: (matrix @ dense).numpy()
 
-    return f"torch {torch.__version__}, CSR", prepare
+    return f"torch {torch.__version__.partition('+')[0]} CSR", prepare
 
 
 def _mkl(operands: Operands) -> tuple[str, Callable[[], Product]]:
@@ -125,8 +126,8 @@ def _mkl(operands: Operands) -> tuple[str, Callable[[], Product]]:
     text = ctypes.create_string_buffer(200)
     library.mkl_get_version_string(text, ctypes.c_int(200))
     words = text.value.decode("ascii", "replace").split()
-    version = next((word for word in words if word[:1].isdigit()), "?")
-    return f"MKL {version}, inspector-executor", lambda: _MklCsr(library, operands).product()
+    version = next((word.partition("-")[0] for word in words if word[:1].isdigit()), "?")
+    return f"MKL {version}", lambda: _MklCsr(library, operands).product()
 
 
 PEERS: dict[str, Callable[[Operands], tuple[str, Callable[[], Product]]]] = {
@@ -225,18 +226,16 @@ class _MklCsr:
     def product(self) -> Product:
         one, zero = self.scalar(1), self.scalar(0)
         out = np.empty((self.rows, *self.dense.shape[1:]), self.data.dtype)
+        start = (_NON_TRANSPOSE, one, self.handle, self.general)
+        arguments: tuple[Any, ...]
         if self.dense.ndim == 1:
             function = getattr(self.library, f"mkl_sparse_{self.letter}_mv")
-            arguments = (
-                _NON_TRANSPOSE, one, self.handle, self.general, _pointer(self.dense), zero, _pointer(out),
-            )  # fmt: skip
+            arguments = (*start, _pointer(self.dense), zero, _pointer(out))
         else:
-            width = ctypes.c_int(self.dense.shape[1])
             function = getattr(self.library, f"mkl_sparse_{self.letter}_mm")
-            arguments = (
-                _NON_TRANSPOSE, one, self.handle, self.general, _ROW_MAJOR,
-                _pointer(self.dense), width, width, zero, _pointer(out), width,
-            )  # fmt: skip
+            width = ctypes.c_int(self.dense.shape[1])
+            dense = (_ROW_MAJOR, _pointer(self.dense), width, width)
+            arguments = (*start, *dense, zero, _pointer(out), width)
 
         def call() -> Any:
             if function(*arguments):

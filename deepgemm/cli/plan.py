@@ -67,7 +67,6 @@ def _plan(arguments: argparse.Namespace) -> int:
             f"{size(A.nbytes)}, read in {seconds(elapsed)}",
         )
     )
-    print(dg.structure(A))
     print()
     print(made.explain())
     return EXIT_OK

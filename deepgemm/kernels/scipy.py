@@ -1,5 +1,6 @@
 """Products by SciPy and NumPy: exact for integers and bool, in an order of their own for floats."""
 
+# ruff: noqa: D102 -- the methods of kernels are documented in registry.Kernel
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,9 @@ class NumPy(Kernel):
         fixed = left if problem.fixed == "left" else right
         # A plan keeps its operand as it is now, so a later change of the caller's array must not show.
         fixed = fixed.astype(dtype, copy=problem.reuse is not None)
-        return Executable(callback=_DenseProduct(fixed, problem.fixed == "left", dtype, np.dtype(problem.output)))
+        return Executable(
+            callback=_DenseProduct(fixed, problem.fixed == "left", dtype, np.dtype(problem.output))
+        )
 
 
 class _MixedProduct:
@@ -141,7 +144,9 @@ class _DenseProduct:
 class _SparseProduct:
     """Two sparse operands by SciPy; the result is sparse, with sorted indices."""
 
-    def __init__(self, left: Any, right: Any, fixed: str, dtype: np.dtype[Any], output: np.dtype[Any]) -> None:
+    def __init__(
+        self, left: Any, right: Any, fixed: str, dtype: np.dtype[Any], output: np.dtype[Any]
+    ) -> None:
         self._fixed_left = fixed == "left"
         self._fixed = self._ready(left if self._fixed_left else right, dtype)
         self._dtype, self._output = dtype, output

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import operator
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, cast
 
@@ -18,13 +20,11 @@ from ..errors import DTypeError, ShapeError, UnsupportedError
 from ..kernels import registry
 from ..planner import machine as machines
 from ..planner.account import total_spent
-from ..planner.problem import OperandSpec, Problem, Side, dtype_name
+from ..planner.problem import ANY_KERNEL, OperandSpec, Problem, Side, dtype_name
 from ..planner.structure import DENSE_SAMPLE, Structure, measure, measure_dense
 from ..sparse.base import SparseArray
 from ..sparse.interop import from_scipy
 from ..sparse.layouts import _default_limit
-
-ANY_KERNEL = KernelChoice()
 
 # Seconds to look at one element somewhere in a dense operand, and the share of the product's time that
 # looking for zeros may take (DESIGN section 6).
@@ -56,17 +56,23 @@ class Options:
 
 
 def options(
-    op: str, dtype: npt.DTypeLike, threads: int | None, kernel: str | None, reproducible: bool, env: Settings
+    op: str,
+    dtype: npt.DTypeLike | None,
+    threads: int | None,
+    kernel: str | None,
+    reproducible: bool,
+    env: Settings,
 ) -> Options:
     """Check the options of a product."""
     if threads is not None:
         threads = positive(op, "threads", threads)
     choice = env.kernel or ANY_KERNEL
     if kernel is not None:
-        choice = parse_kernel(kernel, f"{op}: kernel")
+        choice = replace(parse_kernel(kernel, f"{op}: kernel"), argument="kernel")
     if choice.algorithm is not None and choice.algorithm not in registry.names():
+        known = ", ".join(registry.names())
         raise ValueError(
-            f"{choice.argument} is {choice.algorithm!r}, which is no kernel; there are: {', '.join(registry.names())}"
+            f"{op}: {choice.argument} is {choice.algorithm!r}, which is no kernel; there are: {known}"
         )
     return Options(
         None if dtype is None else canonical(dtype, f"{op}: dtype"), threads, choice, bool(reproducible)
@@ -129,9 +135,9 @@ def check_shapes(op: str, left: Any, right: Any) -> None:
         have = "columns" if left.ndim == 2 else "elements"
         against = "rows" if right.ndim == 2 else "elements"
         raise ShapeError(f"{op}: A has {inner} {have} but {name} has {rows} {against}")
-    if left.ndim == right.ndim == 1:
+    if left.ndim == right.ndim == 1 and op == "plan":
         raise UnsupportedError(
-            f"{op}: both operands are vectors; use numpy.dot, or x[None, :] for a matrix of one row"
+            f"{op}: both operands are vectors; use matmul(x, y), or x[None, :] for a matrix of one row"
         )
 
 
@@ -144,8 +150,8 @@ def output_dtype(
         default = default_output(left, right, inner)
     if wanted is None or wanted == default:
         return chain, default
-    whole = chain.kind in "biu"
-    if (chain.kind == "c" and wanted.kind != "c") or (not whole and wanted.kind != "c" and not is_float(wanted)):
+    holds = wanted.kind == "c" or (chain.kind != "c" and (chain.kind in "biu" or is_float(wanted)))
+    if not holds:
         raise DTypeError(f"{op}: dtype is {wanted}, but the product is {chain}, which it cannot hold")
     return chain, wanted
 
@@ -184,7 +190,7 @@ def dense_spec(array: np.ndarray[Any, Any], structure: Structure = _NOT_LOOKED_A
 
 def zero_structure(array: Any, other: Any, machine: machines.Machine) -> Structure:
     """Return the structure of a dense operand, having looked for zeros within 1 % of the product's time."""
-    if array.ndim != 2 or array.dtype.kind != "f" or array.dtype.itemsize < 4:
+    if array.ndim != 2 or array.dtype.char not in "fdFD":
         return _NOT_LOOKED_AT
     work = 2.0 * array.size * (other.size // max(array.shape[0], 1) if other.ndim == 2 else 1)
     rate = machine.flop_rate(machine.isas[0], "float32") * machine.cores
@@ -206,9 +212,13 @@ def problem_of(
 ) -> Problem:
     """Return the problem that the planner is asked to solve."""
     chain, output = output_dtype(op, left.dtype, right.dtype, right.shape[0], wanted.dtype)
+    elements = math.prod(left.shape[:-1]) * math.prod(right.shape[1:])
+    if elements * output.itemsize > sys.maxsize:
+        raise MemoryError(f"{op}: a result of {elements:,} elements of {output} exceeds every memory")
     left_sparse, right_sparse = isinstance(left, SparseArray), isinstance(right, SparseArray)
     owner = left if fixed == "left" else right
-    spent = total_spent(owner._accounts.values()) if isinstance(owner, SparseArray) and owner._accounts else ()
+    accounts = owner._accounts if isinstance(owner, SparseArray) else None
+    spent = total_spent(accounts.values()) if accounts else ()
     limit = _core.limit()
     return Problem(
         sparse_spec(left) if left_sparse else dense_spec(left, structures[0]),

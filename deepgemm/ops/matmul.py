@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse
 
 from .. import _core
 from ..config import Settings
+from ..errors import UnsupportedError
 from ..planner import machine as machines
-from ..planner.account import Account, settle, terms
+from ..planner.account import FOR_GOOD, Account, settle, terms
 from ..planner.plan import Plan, build, decide
 from ..planner.problem import Side
 from ..sparse.base import SparseArray, register_product
@@ -29,7 +32,7 @@ def matmul(
     B: Any,
     *,
     out: npt.NDArray[Any] | None = None,
-    dtype: npt.DTypeLike = None,
+    dtype: npt.DTypeLike | None = None,
     threads: int | None = None,
     kernel: str | None = None,
     reproducible: bool = True,
@@ -136,8 +139,11 @@ def _right_product(array: SparseArray, other: Any) -> Any:
 
 def _operator_operand(name: str, other: Any) -> Any:
     """Return the checked operand; NotImplemented for objects that are no arrays at all."""
-    if not isinstance(other, np.ndarray) and np.asarray(other).dtype == object and not hasattr(other, "tocsr"):
-        return other if isinstance(other, SparseArray) else NotImplemented
+    if not isinstance(other, np.ndarray | SparseArray) and not scipy.sparse.issparse(other):
+        with contextlib.suppress(ValueError):  # ragged lists: the message comes from `operand`
+            other = np.asarray(other)
+            if other.dtype == object:
+                return NotImplemented
     return request.operand("matmul", name, other)
 
 
@@ -164,7 +170,7 @@ def _new_plan(
     account: Account = owner._accounts.get(key) or _NEW
     problem = request.problem_of("matmul", left, right, fixed, wanted, env, measured=account.measured)
     decision = decide(problem, machines.current(env.cache_dir))
-    plan = build(decision, left, right, terms(decision.choice), wanted.threads, env)
+    plan = build(decision, left, right, terms(decision.choice, account), wanted.threads, env)
     chosen = decision.choice.candidate
     if chosen.conversion and owner._accounts:
         for kind, kept in list(owner._accounts.items()):
@@ -191,22 +197,41 @@ def _settle(owner: SparseArray, key: Any, plan: Plan | None) -> None:
     accounts[key] = settle(before, plan.decision.choice, calls, lost, fastest)
 
 
-def _both_sparse(left: SparseArray, right: SparseArray, out: Any, wanted: request.Options, env: Settings) -> Any:
+def _both_sparse(
+    left: SparseArray, right: SparseArray, out: Any, wanted: request.Options, env: Settings
+) -> Any:
     request.check_shapes("matmul", left, right)
     problem = request.problem_of("matmul", left, right, "left", wanted, env)
     decision = decide(problem, machines.current(env.cache_dir))
-    return build(decision, left, right, terms(decision.choice), wanted.threads, env)(right, out=out)
+    return build(decision, left, right, FOR_GOOD, wanted.threads, env)(right, out=out)
 
 
 def _both_dense(left: Any, right: Any, out: Any, wanted: request.Options, env: Settings) -> Any:
     request.check_shapes("matmul", left, right)
+    if left.ndim == right.ndim == 1:
+        return _dot(left, right, out, wanted)
     machine = machines.current(env.cache_dir)
     structures = (request.zero_structure(left, right, machine), request.zero_structure(right, left, machine))
     fixed = dense_fixed(left, right, structures)
     problem = request.problem_of("matmul", left, right, fixed, wanted, env, structures=structures)
     decision = decide(problem, machine)
-    plan = build(decision, left, right, terms(decision.choice), wanted.threads, env)
+    plan = build(decision, left, right, FOR_GOOD, wanted.threads, env)
     return plan(right if fixed == "left" else left, out=out)
+
+
+def _dot(left: Any, right: Any, out: Any, wanted: request.Options) -> Any:
+    """Return the product of two vectors: 16 interleaved chains and a tree, the only kernel there is."""
+    if out is not None:
+        raise UnsupportedError("matmul: out= is not taken for two vectors, whose product is a scalar")
+    if wanted.choice.algorithm is not None or wanted.choice.arithmetic is not None:
+        raise UnsupportedError(
+            f"matmul: {wanted.choice.argument} cannot be obeyed, two vectors have one kernel only"
+        )
+    chain, output = request.output_dtype("matmul", left.dtype, right.dtype, left.size, wanted.dtype)
+    left, right = left.astype(chain, copy=False), right.astype(chain, copy=False)
+    if chain.char in "fdFD":
+        return _core.dot(wanted.choice.isa, left, right).astype(output, copy=False)[()]
+    return np.asarray(np.dot(left, right)).astype(output, copy=False)[()]
 
 
 def dense_fixed(left: Any, right: Any, structures: tuple[Any, Any]) -> Side:

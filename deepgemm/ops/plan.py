@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy.typing as npt
 
 from ..errors import UnsupportedError
 from ..planner import machine as machines
-from ..planner.account import Terms
+from ..planner.account import FOR_GOOD
 from ..planner.plan import Plan, build, decide
 from ..planner.problem import Side
 from ..planner.structure import Structure
@@ -20,9 +19,6 @@ from .matmul import dense_fixed
 
 __all__ = ["plan"]
 
-# A plan that the caller holds is a value: it never asks to be thought over.
-_FOR_GOOD = Terms(0.0, math.inf)
-
 
 def plan(
     A: Any,
@@ -30,7 +26,7 @@ def plan(
     *,
     fixed: str | None = None,
     reuse: int | None = None,
-    dtype: npt.DTypeLike = None,
+    dtype: npt.DTypeLike | None = None,
     threads: int | None = None,
     kernel: str | None = None,
     reproducible: bool = True,
@@ -88,7 +84,7 @@ def plan(
     machine = machines.current(env.cache_dir)
     side, structures = _fixed_side(left, right, fixed, reuse, machine)
     problem = request.problem_of("matmul", left, right, side, wanted, env, reuse=reuse, structures=structures)
-    return build(decide(problem, machine), left, right, _FOR_GOOD, wanted.threads, env)
+    return build(decide(problem, machine), left, right, FOR_GOOD, wanted.threads, env)
 
 
 def _fixed_side(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .candidates import Choice
 
-__all__ = ["Account", "Terms", "settle", "terms"]
+__all__ = ["FOR_GOOD", "Account", "Terms", "settle", "terms", "total_spent"]
 
 # A first plan runs on predictions; after about this many calls its real time is looked at.
 FIRST_LOOK_CALLS = 4
@@ -28,10 +28,16 @@ class Account:
         For layouts, the seconds lost by not having them.
     runs : tuple of (str, int, float)
         For kernels, how often they ran and their fastest time.
+    last : str
+        The kernel that ran last.
+    repeats : int
+        How often thinking again has led to that same kernel.
     """
 
     spent: tuple[tuple[str, float], ...] = ()
     runs: tuple[tuple[str, int, float], ...] = ()
+    last: str = ""
+    repeats: int = 0
 
     @property
     def measured(self) -> tuple[tuple[str, float], ...]:
@@ -40,7 +46,7 @@ class Account:
 
     def without(self, layout: str | None) -> Account:
         """Return the account after `layout` was bought: a copy lost to eviction is saved for anew."""
-        return Account(tuple(entry for entry in self.spent if entry[0] != layout), self.runs)
+        return replace(self, spent=tuple(entry for entry in self.spent if entry[0] != layout))
 
 
 @dataclass(frozen=True)
@@ -54,18 +60,27 @@ class Terms:
     price: float
 
 
-def terms(choice: Choice) -> Terms:
+FOR_GOOD = Terms(0.0, math.inf)
+"""The terms of a plan that the caller holds, which is a value and never asks to be thought over."""
+
+
+def terms(choice: Choice, account: Account) -> Terms:
     """Return the terms that a plan is bound with.
 
     A kernel that was not yet measured is looked at after about `FIRST_LOOK_CALLS` calls, whatever its
-    speed turns out to be: then all of its time counts as lost. Measured ones run until the account
-    of section 6 of the design says that another one is worth its price.
+    speed turns out to be: then all of its time counts as lost. Measured ones run until the time
+    lost against a layout reaches what is left of its price. Against a kernel that needs no layout
+    only thinking costs anything; each time that it changes nothing, twice as much must be lost
+    before it is done again, or a busy machine would keep the planner busy as well.
     """
     if choice.target is None:
         return Terms(0.0, math.inf)
     if not choice.candidate.measured:
         return Terms(0.0, max(FIRST_LOOK_CALLS * choice.candidate.predicted, LEAST_PRICE))
-    return Terms(choice.target.predicted, max(choice.price, LEAST_PRICE))
+    if choice.target.conversion > 0.0:
+        return Terms(choice.target.predicted, max(choice.price, LEAST_PRICE))
+    repeats = account.repeats if choice.candidate.name == account.last else 0
+    return Terms(choice.target.predicted, LEAST_PRICE * 2.0 ** min(repeats, 40))
 
 
 def settle(account: Account, choice: Choice, calls: int, lost: float, fastest: float) -> Account:
@@ -94,7 +109,9 @@ def settle(account: Account, choice: Choice, calls: int, lost: float, fastest: f
             hope = min(1.0, fastest / candidate.predicted) if candidate.predicted > 0 else 1.0
             lost = max(0.0, lost - calls * target.predicted * hope)
         spent[target.layout] = spent.get(target.layout, 0.0) + lost
-    return Account(tuple(spent.items()), tuple((kernel, *run) for kernel, run in runs.items()))
+    repeats = account.repeats + 1 if candidate.name == account.last else 0
+    kept = tuple((kernel, *run) for kernel, run in runs.items())
+    return Account(tuple(spent.items()), kept, candidate.name, repeats)
 
 
 def total_spent(accounts: Iterable[Account]) -> tuple[tuple[str, float], ...]:

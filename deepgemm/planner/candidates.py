@@ -94,7 +94,8 @@ def rank(problem: Problem, machine: Machine) -> tuple[Candidate, ...]:
     the benefit of the doubt: if the measured ones were faster than predicted, so may they be; if
     slower, the fault may be that kernel's alone. So a wrong prediction cannot hide a better kernel.
     """
-    served, refused = [], []
+    served: list[Candidate] = []
+    refused: list[Candidate] = []
     for kernel in registry.kernels(problem.op):
         candidate = _evaluate(kernel, problem, machine)
         (served if candidate.refused is None else refused).append(candidate)
@@ -124,14 +125,15 @@ def choose(problem: Problem, candidates: Sequence[Candidate]) -> Choice:
     if problem.reuse is not None:
         calls = max(problem.reuse, 1)
         best = min(served, key=lambda c: (c.conversion + calls * c.predicted, c.name))
-        return Choice(best, f"least conversion plus predicted time of {calls:,} calls (reuse={problem.reuse})")
+        return Choice(best, f"least conversion plus predicted time of {calls:,} calls (from reuse=)")
     free = [candidate for candidate in served if candidate.conversion == 0.0]
     if not free:
         best = min(served, key=lambda c: (c.conversion + c.predicted, c.name))
         reason = "least conversion plus one call; every candidate needs a conversion"
         return Choice(best, reason, *_rival(served, best))
     current = min(free, key=lambda c: (c.predicted, c.name))
-    better = [c for c in served if c.conversion > 0.0 and c.predicted < current.predicted * (1.0 - LEAST_GAIN)]
+    bar = current.predicted * (1.0 - LEAST_GAIN)
+    better = [c for c in served if c.conversion > 0.0 and c.predicted < bar]
     if not better:
         how = "no other kernel serves" if len(served) == 1 else "fastest of all"
         return Choice(current, how, *_rival(free, current))
@@ -145,8 +147,8 @@ def choose(problem: Problem, candidates: Sequence[Candidate]) -> Choice:
     target = min(better, key=lambda c: (c.conversion / (current.predicted - c.predicted), c.name))
     price = target.conversion - problem.spent_on(target.layout or "")
     calls = math.ceil(price / (current.predicted - target.predicted))
-    reason = f"fastest without conversion; {target.name} is worth its {target.layout} after {calls:,} more calls"
-    return Choice(current, reason, target, price)
+    worth = f"{target.name} is worth its layout after {calls:,} more calls"
+    return Choice(current, f"fastest without conversion; {worth}", target, price)
 
 
 def _rival(others: Sequence[Candidate], chosen: Candidate) -> tuple[Candidate | None, float]:
@@ -223,11 +225,12 @@ def _nothing(problem: Problem, candidates: Sequence[Candidate]) -> str:
     if choice.algorithm is not None:
         asked = next((c for c in candidates if c.kernel == choice.algorithm), None)
         why = asked.refused if asked is not None else "no such kernel"
-        return f"{problem.op}: {choice.argument} asks for {choice.algorithm}, which cannot do {formats}: {why}"
+        asks = f"{problem.op}: {choice.argument} asks for {choice.algorithm}"
+        return f"{asks}, which cannot do {formats}: {why}"
     if len(problem.sparse_sides) == 2:
         return (
-            f"{problem.op}: two sparse operands of dtype {problem.left.dtype} and {problem.right.dtype} have no "
-            "kernel in the stated order yet; pass reproducible=False (SciPy's product), or make one operand "
-            "dense with .toarray()"
+            f"{problem.op}: two sparse operands of dtype {problem.left.dtype} and {problem.right.dtype} "
+            "have no kernel in the stated order yet; pass reproducible=False (SciPy's product), or make "
+            "one operand dense with .toarray()"
         )
     return f"{problem.op}: no kernel can do {formats} ({reasons})"

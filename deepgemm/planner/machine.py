@@ -32,9 +32,9 @@ _FLOPS = {
     "rvv": {"float32": 20e9, "float64": 10e9},
     "scalar": {"float32": 0.8e9, "float64": 0.8e9},
 }
-# Shipped defaults: bytes per second of one core reading from L1, L2, L3 and memory (DESIGN section 7
-# measured the last; the others are typical of server cores).
-_BANDWIDTH = (200e9, 90e9, 35e9, 14e9)
+# Shipped defaults: bytes per second of one core reading from L1, L2, L3 and memory. Between a virtual
+# Xeon (memory 14 GB/s) and a virtual EPYC of 2024 (200, 200, 117 and 42 GB/s).
+_BANDWIDTH = (250e9, 120e9, 50e9, 16e9)
 # Each further core of a socket adds a little less memory bandwidth than the one before it.
 _MEMORY_SCALING = 0.8
 _CACHES = (48 << 10, 1 << 20, 32 << 20)
@@ -91,9 +91,14 @@ class Machine:
         for isa, _ in self.flops:
             rates[isa, "complex64"] = rates[isa, "float32"]
             rates[isa, "complex128"] = rates[isa, "float64"]
-        self.__dict__.update(_rates=rates, _scales=dict(self.scales))
+        identity = hash((self.name, self.source, self.cores, self.flops, self.bandwidth, self.scales))
+        self.__dict__.update(_rates=rates, _scales=dict(self.scales), _hash=identity)
+
+    def __hash__(self) -> int:
+        return self._hash
 
     if TYPE_CHECKING:
+        _hash: ClassVar[int]
         _rates: ClassVar[dict[tuple[str, str], float]]
         _scales: ClassVar[dict[str, float]]
 
@@ -135,10 +140,13 @@ class Machine:
             (isa, *(f"{dict(dtypes).get(d, 0) / 1e9:.1f}" for d in ("float32", "float64")))
             for isa, dtypes in self.flops
         )
+        source = "measured by deepgemm calibrate"
+        if self.source != "measured":
+            source = "shipped defaults (deepgemm calibrate measures them)"
         facts = (
             ("CPUs in use", str(self.cores)),
             ("ISAs", join(self.isas)),
-            ("rates", "measured by deepgemm calibrate" if self.source == "measured" else "shipped defaults (deepgemm calibrate measures them)"),
+            ("rates", source),
             ("memory, all cores", f"{self.memory_bandwidth / 1e9:.0f} GB/s"),
             ("empty call", seconds(self.call)),
             ("waking threads", seconds(self.team)),

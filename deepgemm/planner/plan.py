@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -65,8 +66,10 @@ class Decision:
         if problem.fixed_spec.layouts:
             facts.append(("layouts held", join(problem.fixed_spec.layouts)))
         if problem.spent:
-            facts.append(("account", join([f"{seconds(lost)} lost for want of {name}" for name, lost in problem.spent])))
-        facts.append(("machine", f"{self.machine.name}, {self.machine.source} rates, up to {problem.threads} threads"))
+            lost = [f"{seconds(lost)} lost for want of {name}" for name, lost in problem.spent]
+            facts.append(("account", join(lost)))
+        rates = f"{self.machine.source} rates, up to {problem.threads} threads"
+        facts.append(("machine", f"{self.machine.name}, {rates}"))
         order = "stated order" if problem.reproducible else "any order (reproducible=False)"
         facts.append(("rounding", order))
         facts.append(("chosen", f"{chosen.name}: {self.choice.reason}"))
@@ -84,7 +87,9 @@ class Decision:
         }
 
     def _table(self) -> Table:
-        rows, bars, marked = [], [], None
+        rows: list[tuple[str, ...]] = []
+        bars: list[float | None] = []
+        marked = None
         for number, candidate in enumerate(self.candidates):
             if candidate.refused is None:
                 verdict = "chosen" if candidate == self.choice.candidate else ""
@@ -98,7 +103,7 @@ class Decision:
                         seconds(candidate.predicted) + (" (measured)" if candidate.measured else ""),
                         seconds(candidate.conversion),
                         size(candidate.workspace),
-                        f"{candidate.layout} ({size(candidate.layout_bytes)})" if candidate.layout else "none",
+                        _layout(candidate),
                         str(candidate.threads),
                         verdict,
                     )
@@ -179,11 +184,14 @@ class SparsePlan(Plan):
 
     __slots__ = ("_owner", "_run")
 
+    _owner: SparseArray
+    _run: Callable[[Any, Any], Any]
+
     def __call__(self, other: Any, *, out: Any = None) -> Any:
         """Return the sparse product with `other`."""
         op, spec = self.problem.op, self.problem.other_spec
         if out is not None:
-            raise UnsupportedError(f"{op}: out= takes dense results; the product of two sparse operands is sparse")
+            raise UnsupportedError(f"{op}: out= takes dense results; that of two sparse operands is sparse")
         if not isinstance(other, SparseArray):
             raise DTypeError(f"{op}: this plan expects a sparse operand, got {type(other).__name__}")
         if other.shape != spec.shape:
@@ -196,7 +204,16 @@ class SparsePlan(Plan):
 
 
 def decide(problem: Problem, machine: Machine) -> Decision:
-    """Return the decision for a problem on a machine: a pure function of its arguments."""
+    """Return the decision for a problem on a machine: a pure function of its arguments.
+
+    It is remembered, because programs wrap the same SciPy matrix, or make the same shapes, over and
+    over; ranking takes 50 µs of Python and finding an equal problem 5.
+    """
+    return _decide(problem, machine, registry.kernels(problem.op))
+
+
+@lru_cache(maxsize=512)
+def _decide(problem: Problem, machine: Machine, kernels: tuple[registry.Kernel, ...]) -> Decision:
     candidates = rank(problem, machine)
     return Decision(problem, machine, candidates, choose(problem, candidates))
 
@@ -218,7 +235,9 @@ def replay(text: str) -> Decision:
         raise ValueError(f"not a plan saved by to_json: {error!r}") from error
 
 
-def build(decision: Decision, left: Any, right: Any, terms: Terms, threads: int | None, options: Settings) -> Plan:
+def build(
+    decision: Decision, left: Any, right: Any, terms: Terms, threads: int | None, options: Settings
+) -> Plan:
     """Bind a decision to its operands: layouts are built here, if the choice needs any.
 
     Parameters
@@ -237,12 +256,18 @@ def build(decision: Decision, left: Any, right: Any, terms: Terms, threads: int 
     executable = registry.find(problem.op, chosen.kernel).prepare(problem, left, right, chosen.isa or None)
     if executable.product is not None and executable.product.isa != chosen.isa:
         # The table had no entry at that ISA and went on to the next one.
+        if problem.choice.isa is not None:
+            raise UnsupportedError(
+                f"{problem.op}: {problem.choice.argument} asks for {problem.choice.isa}, but {chosen.kernel} "
+                f"for {problem.accumulator} is compiled up to {executable.product.isa}"
+            )
         decision = _with_isa(decision, executable.product.isa)
     fixed = left if problem.fixed == "left" else right
     if options.verbose:
         _log_plan(decision)
     if len(problem.sparse_sides) == 2:
         sparse = SparsePlan()
+        assert executable.callback is not None
         sparse.decision, sparse._owner, sparse._run = decision, fixed, executable.callback
         return sparse
     plan = Plan()
@@ -268,15 +293,16 @@ def bind(
     # A serial decision holds; otherwise the limit at each call counts, unless the caller set one.
     serial = problem.threads > 1 and decision.choice.candidate.threads == 1
     use = 1 if serial else threads or 0
-    fixed_name, other_name = ("A", "X") if problem.fixed == "left" else ("B" if problem.right.sparse else "X", "A")
-    common = {
+    right_name = "B" if problem.right.sparse else "X"
+    fixed_name, other_name = ("A", right_name) if problem.fixed == "left" else (right_name, "A")
+    common: dict[str, Any] = {
         "other_side": other_side,
         "transposed": executable.transposed,
         "threads": use,
         "full_check": options.check,
         "names": (problem.op, fixed_name, other_name),
     }
-    native = {
+    native: dict[str, Any] = {
         "product": executable.product,
         "fallback": executable.fallback,
         "check_finite": executable.fallback is not None,
@@ -289,9 +315,9 @@ def bind(
             **common,
             **native,
             callback=None,
-            other_shape=_matrix(other.shape, other_side) if fixed_is_vector else other.shape,
+            other_shape=other.shape,
             other_dtype=np.dtype(problem.accumulator),
-            out_shape=_matrix(problem.output_shape, problem.fixed) if fixed_is_vector else problem.output_shape,
+            out_shape=_matrix(problem.output_shape, problem.fixed, fixed_is_vector),
             out_dtype=np.dtype(problem.accumulator),
             guards=(),
             best_seconds=0.0,
@@ -316,27 +342,32 @@ def bind(
 class Casting:
     """Widens the other operand exactly, runs the native plan, and rounds the result once."""
 
-    __slots__ = ("_accumulator", "_inner", "_output", "_shape")
+    __slots__ = ("_accumulator", "_direct", "_inner", "_output", "_shape")
 
     def __init__(self, inner: _core.Runner, problem: Problem) -> None:
         self._inner = inner
+        # Whether the inner result is the outer one, element for element.
+        self._direct = problem.output == problem.accumulator and len(problem.fixed_spec.shape) == 2
         self._accumulator = np.dtype(problem.accumulator)
         self._output = np.dtype(problem.output)
         self._shape = problem.output_shape
 
     def __call__(self, other: Any, out: Any) -> Any:
-        wide = self._inner(other.astype(self._accumulator, copy=False)).reshape(self._shape)
+        other = other.astype(self._accumulator, copy=False)
+        if out is not None and self._direct:
+            return self._inner(other, out=out)
+        wide = self._inner(other).reshape(self._shape)
         if out is None:
             return wide.astype(self._output, copy=False)
         np.copyto(out, wide, casting="unsafe")
         return out
 
 
-def _matrix(shape: tuple[int, ...], vector_side: str) -> tuple[int, ...]:
-    """Return a shape with two extents; a vector is a row on the left and a column on the right."""
-    if len(shape) == 2:
+def _matrix(shape: tuple[int, ...], side: str, fixed_is_vector: bool) -> tuple[int, ...]:
+    """Return the result's shape with the extent that a fixed vector lost: a row left, a column right."""
+    if not fixed_is_vector:
         return shape
-    return (1, shape[0]) if vector_side == "left" else (shape[0], 1)
+    return (1, *shape) if side == "left" else (*shape, 1)
 
 
 def _guards(fixed: Any, problem: Problem) -> tuple[Any, ...]:
@@ -363,6 +394,10 @@ def _log_plan(decision: Decision) -> None:
     _log.info("%s", decision.explain())
 
 
+def _layout(candidate: Candidate) -> str:
+    return f"{candidate.layout} ({size(candidate.layout_bytes)})" if candidate.layout else "none"
+
+
 def _describe(spec: OperandSpec) -> str:
     shape = " × ".join(map(count, spec.shape))
     return f"{spec.format} {spec.dtype} {shape}"
@@ -373,7 +408,8 @@ def _structure(spec: OperandSpec) -> str:
     if not spec.sparse:
         return f"{found.zero_share:.0%} of the sampled elements are zero"
     lines = {"row": "rows", "col": "columns"}[found.major]
-    text = f"{count(found.nnz)} entries, density {found.density:.3g}, longest of the {lines} {count(found.max_row)}"
+    text = f"{count(found.nnz)} entries, density {found.density:.3g}"
+    text += f", longest of the {lines} {count(found.max_row)}"
     if found.empty_rows:
         text += f", {count(found.empty_rows)} empty"
     if found.quantiles:

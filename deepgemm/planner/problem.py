@@ -14,6 +14,9 @@ __all__ = ["NormalForm", "OperandSpec", "Problem", "Side", "dtype_name"]
 
 Side = Literal["left", "right"]
 
+ANY_KERNEL = KernelChoice()
+"""The choice that leaves everything to the planner."""
+
 _dtype_names: dict[np.dtype[Any], str] = {}
 
 
@@ -131,7 +134,7 @@ class Problem:
     reuse: int | None = None
     threads: int = 1
     reproducible: bool = True
-    choice: KernelChoice = KernelChoice()
+    choice: KernelChoice = ANY_KERNEL
     spent: tuple[tuple[str, float], ...] = ()
     measured: tuple[tuple[str, float], ...] = ()
     layout_limit: int = 2**63 - 1
@@ -155,7 +158,7 @@ class Problem:
         self.__dict__.update(
             sparse_sides=sides,
             extents=extents,
-            normal=_normal(left if sides == ("left",) else right, sides[0], extents) if len(sides) == 1 else None,
+            normal=_normal(self, sides[0], extents) if len(sides) == 1 else None,
             fixed_spec=fixed,
             other_spec=other,
             itemsize=np.dtype(self.accumulator).itemsize,
@@ -205,7 +208,8 @@ class Problem:
         return cls(**values)
 
 
-def _normal(spec: OperandSpec, side: Side, extents: tuple[int, int, int]) -> NormalForm:
+def _normal(problem: Problem, side: Side, extents: tuple[int, int, int]) -> NormalForm:
+    spec = problem.left if side == "left" else problem.right
     m, k, n = extents
     if side == "right":
         m, n = n, m

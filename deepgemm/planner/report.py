@@ -79,7 +79,8 @@ class Table:
     def text(self) -> str:
         """Return the table with its columns aligned."""
         heads = [column.rstrip(">") for column in self.columns]
-        widths = [max(len(head), *(len(row[i]) for row in self.rows)) if self.rows else len(head) for i, head in enumerate(heads)]
+        cells = list(zip(heads, *self.rows, strict=True))
+        widths = [max(map(len, column)) for column in cells]
         return "\n".join(
             "  ".join(
                 cell.rjust(width) if column.endswith(">") else cell.ljust(width)
@@ -92,7 +93,10 @@ class Table:
         """Return the table as HTML, with bars if there are lengths for them."""
         longest = max((bar for bar in self.bars if bar), default=0.0)
         lines = ["<table style='border-collapse:collapse;font-variant-numeric:tabular-nums'><thead><tr>"]
-        lines += [f"<th style='text-align:{_align(c)};padding:2px 8px'>{_escape(c.rstrip('>'))}</th>" for c in self.columns]
+        lines += [
+            f"<th style='text-align:{_align(column)};padding:2px 8px'>{_escape(column.rstrip('>'))}</th>"
+            for column in self.columns
+        ]
         if longest:
             lines.append("<th></th>")
         lines.append("</tr></thead><tbody>")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core
+from .report import Report, Table, count
 
 if TYPE_CHECKING:
     from ..sparse.base import SparseArray
@@ -23,7 +24,7 @@ BLOCK_SAMPLE = 1 << 16
 DENSE_SAMPLE = 4096
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Structure:
     """What was measured of one operand.
 
@@ -70,6 +71,43 @@ class Structure:
     zero_share: float | None = None
     block_fill: tuple[tuple[tuple[int, int], float], ...] = ()
 
+    def report(self) -> Report:
+        """Return the figures as a readable table."""
+        if not self.major:
+            share = "not looked at" if self.zero_share is None else f"{self.zero_share:.1%}"
+            return Report("structure of a dense operand", (("zeros among sampled elements", share),))
+        lines = {"row": "rows", "col": "columns"}[self.major]
+        facts = [
+            ("entries", f"{count(self.nnz)} (density {self.density:.3g})"),
+            (f"empty {lines}", count(self.empty_rows)),
+            ("skew of lengths", f"{self.skew:.2f} (standard deviation over mean)"),
+            ("bandwidth", count(self.bandwidth)),
+            ("near neighbours", f"{self.near:.0%} of entries"),
+            ("fill of slices", f"{self.window_fill:.0%}"),
+            (
+                "order",
+                "canonical" if self.canonical else "sorted, with duplicates" if self.sorted else "unsorted",
+            ),
+        ]
+        tables = []
+        if self.quantiles:
+            heads = tuple(
+                f"{share}>" for share in ("least", "25 %", "median", "75 %", "90 %", "99 %", "most")
+            )
+            cells = tuple(map(count, self.quantiles))
+            tables.append(Table((f"entries of {lines}", *heads), (("", *cells),)))
+        if self.block_fill:
+            rows = tuple((f"{r} × {c}", f"{fill:.0%}") for (r, c), fill in self.block_fill)
+            fills = tuple(fill for _, fill in self.block_fill)
+            tables.append(Table(("block", "fill>"), rows, fills))
+        return Report("structure of a sparse operand", tuple(facts), tuple(tables))
+
+    def __repr__(self) -> str:
+        return str(self.report())
+
+    def _repr_html_(self) -> str:
+        return self.report()._repr_html_()
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Structure:
         """Rebuild a structure from what `dataclasses.asdict` or JSON made of it."""
@@ -111,12 +149,12 @@ def measure(array: SparseArray) -> Structure:
 
 def measure_dense(array: np.ndarray[Any, Any], samples: int = DENSE_SAMPLE) -> Structure:
     """Return the structure of a dense array from at most `samples` of its elements (0: none)."""
-    share = float(_core.nonzero_sample(array, samples)) if samples > 0 and array.size else None
+    share = float(_core.zero_share(array, samples)) if samples > 0 and array.size else None
     density = 1.0 - (share or 0.0)
     return Structure(round(array.size * density), density, zero_share=share)
 
 
-def block_fill(array: SparseArray) -> tuple[tuple[tuple[int, int], float], ...]:
+def block_fill(array: Any) -> tuple[tuple[tuple[int, int], float], ...]:
     """Return the share of entries in the touched blocks, for each shape in `BLOCKS`.
 
     Looks at runs of whole rows, aligned to the largest block and spread over the matrix, that hold
@@ -149,7 +187,7 @@ def block_fill(array: SparseArray) -> tuple[tuple[tuple[int, int], float], ...]:
     return tuple(fills)
 
 
-def _measure_uncompressed(array: SparseArray, nnz: int, density: float) -> Structure:
+def _measure_uncompressed(array: Any, nnz: int, density: float) -> Structure:
     m = array.shape[0]
     if array.format == "coo":
         lengths = np.bincount(np.asarray(array.row), minlength=m) if nnz else np.zeros(m, dtype=np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import gzip
 import io
 import os
@@ -105,6 +106,20 @@ def test_npz_of_every_format(tmp_path: Path, form: str, kind: str) -> None:
 def test_npz_keeps_the_dtype(tmp_path: Path, dtype: str) -> None:
     sp.save_npz(tmp_path / "a.npz", sp.csr_array(np.eye(3, dtype=dtype)))
     assert read_matrix(tmp_path / "a.npz").dtype == np.dtype(dtype)
+
+
+def test_the_data_sets_read_as_their_manifest_says() -> None:
+    folder = os.environ.get("DEEPGEMM_DATA_DIR")
+    if not folder or not Path(folder, "MANIFEST.csv").is_file():
+        pytest.skip("DEEPGEMM_DATA_DIR names no folder with a MANIFEST.csv")
+    with Path(folder, "MANIFEST.csv").open(encoding="utf-8") as manifest:
+        rows = [row for row in csv.DictReader(manifest) if row["file"].endswith((".mtx", ".mtx.gz"))]
+    assert rows
+    for row in rows:
+        if int(row["nnz"]) <= 300_000:  # the larger ones show nothing new and take a minute
+            A = read_matrix(Path(folder, row["file"]))
+            found = (*A.shape, A.nnz)
+            assert found == (int(row["rows"]), int(row["cols"]), int(row["nnz"])), row["file"]
 
 
 # --- bad files: the message is one line with the path and the reason

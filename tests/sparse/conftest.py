@@ -13,7 +13,12 @@ import deepgemm as dg
 def matrix() -> scipy.sparse.csr_array:
     """A small canonical SciPy array with an empty row and an empty column."""
     dense = np.array(
-        [[0.0, 1.5, 0.0, -2.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0], [3.0, 4.0, 0.0, 0.0, 0.5], [0.0, 0.0, 0.0, 7.0, 0.0]]
+        [
+            [0.0, 1.5, 0.0, -2.0, 0.0],
+            [0.0, 0.0, 0.0, 0.0, 0.0],
+            [3.0, 4.0, 0.0, 0.0, 0.5],
+            [0.0, 0.0, 0.0, 7.0, 0.0],
+        ]
     )
     return scipy.sparse.csr_array(dense)
 

@@ -19,12 +19,18 @@ def dense(value):
     return value.toarray() if hasattr(value, "toarray") else value
 
 
-@pytest.mark.parametrize("op", [operator.add, operator.sub, operator.mul, operator.eq, operator.ne, operator.lt, operator.ge])
+@pytest.mark.parametrize(
+    "op", [operator.add, operator.sub, operator.mul, operator.eq, operator.ne, operator.lt, operator.ge]
+)
 @pytest.mark.parametrize("other", ["same", "csc", "scipy", "dense", "row"])
 def test_two_operands(op, other, sparse, matrix):
     second = {
-        "same": sparse, "csc": dg.CSC(matrix), "scipy": matrix, "dense": matrix.toarray() + 1.0, "row": np.arange(5.0)
-    }[other]  # fmt: skip
+        "same": sparse,
+        "csc": dg.CSC(matrix),
+        "scipy": matrix,
+        "dense": matrix.toarray() + 1.0,
+        "row": np.arange(5.0),
+    }[other]
     got = op(sparse, second)
     np.testing.assert_array_equal(dense(got), op(matrix.toarray(), dense(second)))
     if other in ("same", "csc", "scipy"):
@@ -33,7 +39,9 @@ def test_two_operands(op, other, sparse, matrix):
         np.testing.assert_array_equal(dense(op(second, sparse)), op(second, matrix.toarray()))
 
 
-@pytest.mark.parametrize("op", [operator.mul, operator.truediv, operator.pow, operator.gt, operator.le, operator.ne])
+@pytest.mark.parametrize(
+    "op", [operator.mul, operator.truediv, operator.pow, operator.gt, operator.le, operator.ne]
+)
 @pytest.mark.parametrize("scalar", [2, 2.0, np.float32(2), np.array(2.0)])
 def test_scalars(op, scalar, sparse, matrix):
     got = op(sparse, scalar)
@@ -71,7 +79,9 @@ def test_unary(sparse, matrix):
         np.testing.assert_array_equal(got.toarray(), expected)
 
 
-@pytest.mark.parametrize("ufunc", [np.sqrt, np.sin, np.expm1, np.sign, np.square, np.isnan, np.negative, np.floor, np.log1p])
+@pytest.mark.parametrize(
+    "ufunc", [np.sqrt, np.sin, np.expm1, np.sign, np.square, np.isnan, np.negative, np.floor, np.log1p]
+)
 def test_ufuncs_that_keep_zeros(ufunc, sparse):
     positive = abs(sparse)
     got = ufunc(positive)
@@ -95,7 +105,14 @@ def test_ufuncs_of_two(sparse, matrix):
 
 
 def test_nothing_is_densified_silently(sparse):
-    for function in (np.exp, np.cos, np.logical_not, lambda a: np.add(a, 1), lambda a: np.concatenate([a]), np.linalg.norm):
+    for function in (
+        np.exp,
+        np.cos,
+        np.logical_not,
+        lambda a: np.add(a, 1),
+        lambda a: np.concatenate([a]),
+        np.linalg.norm,
+    ):
         with pytest.raises((TypeError, NotImplementedError)):
             function(sparse)
 
@@ -109,10 +126,18 @@ def test_narrow_floats(dtype, sparse, matrix):
     narrow = sparse.astype(dtype)
     values = narrow.toarray()
     wide = values.astype(np.float32)
-    for got, expected in [(-narrow, -values), (abs(narrow), abs(values)), (narrow * dtype(2), values * dtype(2))]:
+    for got, expected in [
+        (-narrow, -values),
+        (abs(narrow), abs(values)),
+        (narrow * dtype(2), values * dtype(2)),
+    ]:
         assert got.dtype == np.dtype(dtype)
         np.testing.assert_array_equal(got.toarray(), expected)
-    for got, expected in [(narrow + narrow, 2 * wide), (narrow * narrow, wide * wide), (narrow - values, 0 * wide)]:
+    for got, expected in [
+        (narrow + narrow, 2 * wide),
+        (narrow * narrow, wide * wide),
+        (narrow - values, 0 * wide),
+    ]:
         assert got.dtype == np.float32
         np.testing.assert_array_equal(dense(got), expected)
     assert narrow.sum().dtype == np.float32
@@ -134,9 +159,8 @@ def test_reductions(axis, sparse, matrix):
     keep = {} if axis is None else {"keepdims": True}
     np.testing.assert_array_equal(dense(sparse.max(axis=axis)), array.max(axis=axis, **keep))
     np.testing.assert_array_equal(dense(sparse.min(axis=axis)), array.min(axis=axis, **keep))
-    if sparse.format != "bsr":
-        np.testing.assert_array_equal(sparse.argmax(axis=axis), array.argmax(axis=axis))
-        np.testing.assert_array_equal(sparse.argmin(axis=axis), array.argmin(axis=axis))
+    np.testing.assert_array_equal(sparse.argmax(axis=axis), array.argmax(axis=axis))
+    np.testing.assert_array_equal(sparse.argmin(axis=axis), array.argmin(axis=axis))
 
 
 def test_reductions_of_one_axis_keep_two_dimensions(sparse):
@@ -169,8 +193,8 @@ def test_duplicates_are_summed_before_anything_nonlinear():
     assert (made < 0).toarray().tolist() == [[True]]
 
 
-def test_equals_looks_at_entries_not_at_formats(sparse, matrix):
-    assert sparse.equals(sparse.asformat("csr")) == (sparse.format != "bsr" or sparse.nnz == matrix.nnz) or True
+def test_equals_looks_at_entries_not_at_formats(sparse):
+    assert sparse.equals(sparse.asformat("csr"))
     assert sparse.equals(sparse.copy())
     assert sparse.equals(sparse.tocsr().tocsc())
     assert not sparse.equals(sparse * 2)
@@ -183,7 +207,9 @@ def test_equals_looks_at_entries_not_at_formats(sparse, matrix):
 
 def test_repr_tells_the_essentials(sparse):
     text = repr(sparse)
-    assert text.startswith(f"{type(sparse).__name__}(shape=(4, 5), dtype=float64, nnz={sparse.nnz}, density=0.")
+    assert text.startswith(
+        f"{type(sparse).__name__}(shape=(4, 5), dtype=float64, nnz={sparse.nnz}, density=0."
+    )
     assert text.endswith(" B)")
     assert repr(dg.CSR((100, 100), dtype=dg.bfloat16)) == (
         "CSR(shape=(100, 100), dtype=bfloat16, nnz=0, density=0, memory=404 B)"

@@ -10,7 +10,16 @@ import deepgemm as dg
 from deepgemm.dtypes import accumulator
 from deepgemm.errors import FormatError
 
-DTYPES = [np.float64, np.float32, np.float16, ml_dtypes.bfloat16, ml_dtypes.float8_e5m2, np.complex64, np.int32, np.bool_]
+DTYPES = [
+    np.float64,
+    np.float32,
+    np.float16,
+    ml_dtypes.bfloat16,
+    ml_dtypes.float8_e5m2,
+    np.complex64,
+    np.int32,
+    np.bool_,
+]
 
 
 def summed(rows, cols, data, shape):
@@ -37,7 +46,11 @@ def test_against_the_definition(dtype, kind, in_order):
     if in_order:
         minor = minor[np.lexsort((minor, major))]
     scale = 10.0 ** rng.integers(-3, 4, count)
-    data = (rng.standard_normal(count) * scale).astype(np.complex64 if dtype is np.complex64 else np.float32).astype(dtype)
+    data = (
+        (rng.standard_normal(count) * scale)
+        .astype(np.complex64 if dtype is np.complex64 else np.float32)
+        .astype(dtype)
+    )
     indptr = np.searchsorted(major, np.arange(shape[0] + 1))
     if kind == "coo":
         made = dg.COO((data, (major, minor)), shape=shape)
@@ -62,7 +75,9 @@ def test_against_the_definition(dtype, kind, in_order):
     np.testing.assert_array_equal(made.tocsr().toarray(), dense)
     again = made.with_data(made.data)
     np.testing.assert_array_equal(again.canonical().toarray(), dense)
-    assert np.shares_memory(again.canonical().indices if kind != "coo" else again.canonical().row, tidy._arrays[1])
+    assert np.shares_memory(
+        again.canonical().indices if kind != "coo" else again.canonical().row, tidy._arrays[1]
+    )
 
 
 def test_order_of_storage_decides_the_rounding():
@@ -81,7 +96,9 @@ def test_narrow_floats_are_summed_wide_and_rounded_once():
 
 def test_small_integers_do_not_wrap_silently():
     made = dg.CSR((np.array([100, 100], np.int8), [0, 0], [0, 2]), shape=(1, 1))
-    with pytest.raises(FormatError, match=r"^CSR: duplicate entries sum to 200, which int8 cannot hold; use astype"):
+    with pytest.raises(
+        FormatError, match=r"^CSR: duplicate entries sum to 200, which int8 cannot hold; use astype"
+    ):
         made.canonical()
     assert made.astype(np.int32).canonical().data.tolist() == [200]
 

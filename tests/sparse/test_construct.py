@@ -69,7 +69,9 @@ def test_from_coordinates_sums_duplicates_as_scipy(kind):
     parts = (np.array([1.0, 2.0, 4.0]), (np.array([1, 0, 1]), np.array([2, 1, 2])))
     made = FORMATS[kind](parts, shape=(3, 4))
     np.testing.assert_array_equal(made.toarray(), scipy.sparse.csr_array(parts, shape=(3, 4)).toarray())
-    assert made.nnz == (3 if kind == "coo" else made.blocksize[0] * made.blocksize[1] * 2 if kind == "bsr" else 2)
+    assert made.nnz == (
+        3 if kind == "coo" else made.blocksize[0] * made.blocksize[1] * 2 if kind == "bsr" else 2
+    )
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
+import pytest
 import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,11 +15,10 @@ import deepgemm as dg
 from deepgemm.errors import DTypeError, FormatError, ShapeError
 
 OURS = (ShapeError, DTypeError, FormatError)
+pytestmark = pytest.mark.filterwarnings("ignore:Casting complex values")
 FORMATS = ("csr", "csc", "coo", "bsr")
 QUIET = settings(max_examples=150, deadline=None, print_blob=True)
 
-index_dtypes = st.sampled_from([np.int8, np.int32, np.int64, np.uint64, np.float64, np.bool_])
-indices = hnp.arrays(index_dtypes, st.integers(0, 8), elements=st.integers(-2, 9), fill=st.nothing()).map(np.asarray)
 index_arrays = st.one_of(
     hnp.arrays(np.int64, st.integers(0, 8), elements=st.integers(-2, 9)),
     hnp.arrays(np.int32, st.integers(0, 8), elements=st.integers(0, 4)),
@@ -84,10 +86,8 @@ def test_coordinates(data, row, col, shape, kind):
     st.sampled_from([dg.CSR, dg.CSC, dg.COO, dg.BSR]),
 )  # fmt: skip
 def test_anything_at_all(arg, kind):
-    try:
+    with contextlib.suppress(*OURS):
         exercise(kind(arg))
-    except OURS:
-        pass
 
 
 @QUIET

@@ -11,10 +11,10 @@ import deepgemm as dg
 
 DTYPES = [np.float64, np.int8, np.float16, ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn]
 KEYS = [
-    np.s_[0], np.s_[-1], np.s_[1:3], np.s_[::2], np.s_[::-1], np.s_[:, 1], np.s_[:, -1], np.s_[2, :], np.s_[0, 1:4],
-    np.s_[1:, ::2], np.s_[[2, 0]], np.s_[:, [3, 1, 1]], np.s_[[0, 2], 1:3], np.s_[[[0], [2]], [1, 3]], np.s_[...],
-    np.s_[..., 2], np.s_[0, ...], np.s_[[True, False, True, True]], np.s_[:, [True, False, True, False, False]],
-    np.s_[5:], np.s_[[]], np.s_[np.int64(2)], np.s_[2, [1, 0]],
+    np.s_[0], np.s_[-1], np.s_[1:3], np.s_[::2], np.s_[::-1], np.s_[:, 1], np.s_[:, -1], np.s_[2, :],
+    np.s_[0, 1:4], np.s_[1:, ::2], np.s_[[2, 0]], np.s_[:, [3, 1, 1]], np.s_[[0, 2], 1:3],
+    np.s_[[[0], [2]], [1, 3]], np.s_[...], np.s_[..., 2], np.s_[0, ...], np.s_[[True, False, True, True]],
+    np.s_[:, [True, False, True, False, False]], np.s_[5:], np.s_[[]], np.s_[np.int64(2)], np.s_[2, [1, 0]],
 ]  # fmt: skip
 
 
@@ -63,7 +63,9 @@ def test_reshape_and_diagonal(dtype, sparse):
         got = array.reshape(shape)
         assert got.dtype == np.dtype(dtype)
         np.testing.assert_array_equal(got.toarray(), array.toarray().reshape(shape))
-    np.testing.assert_array_equal(array.reshape(5, 4, order="F").toarray(), array.toarray().reshape((5, 4), order="F"))
+    np.testing.assert_array_equal(
+        array.reshape(5, 4, order="F").toarray(), array.toarray().reshape((5, 4), order="F")
+    )
     diagonal = array.diagonal(1)
     assert diagonal.dtype == np.dtype(dtype)
     np.testing.assert_array_equal(diagonal, np.diagonal(array.toarray(), 1))
@@ -74,9 +76,9 @@ def test_reshape_and_diagonal(dtype, sparse):
 def test_stacking(dtype, format, sparse):
     array = sparse.astype(dtype)
     full = array.toarray()
-    above = dg.vstack([array, array.tocsc()], format=format)
-    beside = dg.hstack([array, full], format=format)
-    diagonal = dg.block_diag([array, array], format=format)
+    above = dg.sparse.vstack([array, array.tocsc()], format=format)
+    beside = dg.sparse.hstack([array, full], format=format)
+    diagonal = dg.sparse.block_diag([array, array], format=format)
     for got, expected in [
         (above, np.vstack([full, full])),
         (beside, np.hstack([full, full])),
@@ -89,15 +91,15 @@ def test_stacking(dtype, format, sparse):
 
 def test_stacking_dtypes(matrix):
     array = dg.CSR(matrix)
-    assert dg.vstack([array.astype(np.float16), array.astype(dg.bfloat16)]).dtype == np.float32
-    assert dg.vstack([array.astype(dg.bfloat16), array]).dtype == np.float64
-    assert dg.vstack([array.astype(np.int8), array.astype(np.int32)]).dtype == np.int32
-    assert dg.vstack([array.astype(dg.bfloat16), array.astype(np.int64)]).dtype == np.float64
-    assert dg.vstack([array, array], dtype=dg.bfloat16).dtype == dg.bfloat16
-    assert dg.vstack([array]).equals(array)
+    assert dg.sparse.vstack([array.astype(np.float16), array.astype(dg.bfloat16)]).dtype == np.float32
+    assert dg.sparse.vstack([array.astype(dg.bfloat16), array]).dtype == np.float64
+    assert dg.sparse.vstack([array.astype(np.int8), array.astype(np.int32)]).dtype == np.int32
+    assert dg.sparse.vstack([array.astype(dg.bfloat16), array.astype(np.int64)]).dtype == np.float64
+    assert dg.sparse.vstack([array, array], dtype=dg.bfloat16).dtype == dg.bfloat16
+    assert dg.sparse.vstack([array]).equals(array)
 
 
 def test_iteration_gives_rows(matrix):
     rows = list(dg.CSR(matrix))
     assert [row.shape for row in rows] == [(1, 5)] * 4
-    np.testing.assert_array_equal(dg.vstack(rows).toarray(), matrix.toarray())
+    np.testing.assert_array_equal(dg.sparse.vstack(rows).toarray(), matrix.toarray())

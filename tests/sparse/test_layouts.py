@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from deepgemm.sparse import layouts
 
 import deepgemm as dg
-from deepgemm.sparse import layouts
 
 
 @dataclass
@@ -56,7 +56,8 @@ def test_one_thread_builds_and_the_others_wait(array):
 
     results = []
     threads = [
-        threading.Thread(target=lambda: results.append(array._layouts.get_or_build("sell", build))) for _ in range(6)
+        threading.Thread(target=lambda: results.append(array._layouts.get_or_build("sell", build)))
+        for _ in range(6)
     ]
     for thread in threads:
         thread.start()

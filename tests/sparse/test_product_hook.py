@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse
+from deepgemm.sparse import core
 
 import deepgemm as dg
-from deepgemm.sparse import core
 
 
 @pytest.fixture
 def calls(monkeypatch):
     seen: list = []
-    monkeypatch.setattr(core, "_left_product", lambda array, other: seen.append(("left", array, other)) or "left")
-    monkeypatch.setattr(core, "_right_product", lambda array, other: seen.append(("right", array, other)) or "right")
+    monkeypatch.setattr(
+        core, "_left_product", lambda array, other: seen.append(("left", array, other)) or "left"
+    )
+    monkeypatch.setattr(
+        core, "_right_product", lambda array, other: seen.append(("right", array, other)) or "right"
+    )
     return seen
 
 
@@ -66,5 +71,10 @@ def test_importing_under_the_wrong_name_is_refused():
     from pathlib import Path
 
     spec = importlib.util.spec_from_file_location("sparse", Path(dg.sparse.__file__))
-    with pytest.raises(ImportError, match="this folder is deepgemm.sparse"):
+    with pytest.raises(ImportError, match=r"this folder is deepgemm\.sparse"):
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+def test_scipy_on_the_left_is_refused_rather_than_densified(sparse):
+    with pytest.raises(TypeError, match="is never made dense silently"):
+        scipy.sparse.csr_array(np.eye(4)) @ sparse

@@ -1,5 +1,6 @@
 """Native products of a compressed operand: row by row, scattered by columns, and with a vector."""
 
+# ruff: noqa: D102 -- the methods of kernels are documented in registry.Kernel
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,7 +23,7 @@ ROW_SECONDS = 3e-9
 # Scattering loads and stores a vector of Y for each vector of X, so stores bound it.
 SCATTER_EFFICIENCY = 0.25
 # One chain advances by one entry in the latency of an FMA; a few rows run side by side.
-VECTOR_ENTRY_SECONDS = 0.7e-9
+VECTOR_ENTRY_SECONDS = 0.3e-9
 VECTOR_ROW_SECONDS = 2e-9
 # Plain loops over real and imaginary parts, not vectorised.
 COMPLEX_EFFICIENCY = 0.06
@@ -34,7 +35,13 @@ def entries_bytes(problem: Problem) -> int:
 
 
 def spmm_seconds(
-    problem: Problem, machine: Machine, isa: str, nnz: int, index_bytes: int, efficiency: float, threads: float
+    problem: Problem,
+    machine: Machine,
+    isa: str,
+    nnz: int,
+    index_bytes: int,
+    efficiency: float,
+    threads: float,
 ) -> float:
     """Return the seconds of `nnz` entries meeting rows of X or Y, without calls and conversions.
 
@@ -49,7 +56,9 @@ def spmm_seconds(
     if problem.accumulator.startswith("complex"):
         efficiency = min(efficiency, COMPLEX_EFFICIENCY)
     lanes = wide * vector_bytes // problem.itemsize if efficiency > COMPLEX_EFFICIENCY else n
-    arithmetic = nnz * lanes * model.flops(problem) / (machine.flop_rate(isa, problem.accumulator) * efficiency)
+    arithmetic = (
+        nnz * lanes * model.flops(problem) / (machine.flop_rate(isa, problem.accumulator) * efficiency)
+    )
     arithmetic += passes * (nnz * ENTRY_SECONDS + m * ROW_SECONDS)
     whole = max(1, int(threads))
     x_bytes = k * n * problem.itemsize
@@ -141,7 +150,9 @@ class Vector(_CompressedKernel):
         far = form.nnz * (1.0 - operand.spec(problem).structure.near)
 
         def seconds(threads: int) -> float:
-            chains = (form.nnz * VECTOR_ENTRY_SECONDS + form.m * VECTOR_ROW_SECONDS) / model.balance(form, threads)
+            chains = (form.nnz * VECTOR_ENTRY_SECONDS + form.m * VECTOR_ROW_SECONDS) / model.balance(
+                form, threads
+            )
             streamed = entries_bytes(problem)
             moved = machine.read(streamed, streamed + x_bytes, threads)
             if x_bytes > machine.caches[0]:

@@ -1,5 +1,6 @@
 """Native dense product, and the two crossings: a sparse operand made dense, a dense one made sparse."""
 
+# ruff: noqa: D102 -- the methods of kernels are documented in registry.Kernel
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -64,10 +65,8 @@ class Gemm(Kernel):
         if reason is None and problem.sparse_sides:
             spec = operand.spec(problem)
             nbytes = spec.shape[0] * spec.shape[1] * problem.itemsize
-            if problem.accumulator.startswith("complex"):
-                return "a complex operand is not filled with zeros: each of them would cost four multiply-adds"
             if not problem.normal.stored:
-                return f"a {spec.format} operand has no kernel to fall back on when the other holds inf or nan"
+                return f"a {spec.format} operand has no kernel to fall back on if the other holds inf or nan"
             if nbytes > problem.layout_limit:
                 return f"a dense copy takes {nbytes / 2**30:.3g} GiB, more than layouts may"
         return reason
@@ -91,7 +90,7 @@ class Gemm(Kernel):
             once += machine.read(2 * fixed, 2 * fixed, threads) + machine.read(other, other, threads)
             return Cost(once, conversion, WORKSPACE * threads, nbytes, threads, name)
         packing = machine.read(2 * fixed, 2 * fixed, threads)
-        if packs(problem):
+        if problem.reuse is not None:
             return Cost(once, packing, WORKSPACE * threads, fixed, threads, "packed")
         return Cost(once + packing, 0.0, WORKSPACE * threads, 0, threads)
 
@@ -103,14 +102,15 @@ class Gemm(Kernel):
             if problem.fixed == "left":
                 return Executable(_core.gemm_product(isa, filled, "left"), fallback)
             # The fallback is Yᵀ = Bᵀ Xᵀ, and one plan hands both the same views.
-            return Executable(_core.gemm_product(isa, filled.T, "left"), fallback, transposed=True)
+            product = _core.gemm_product(isa, filled.T, "left", True)
+            return Executable(product, fallback, transposed=True)
         fixed = as_matrix(problem, left if problem.fixed == "left" else right)
-        if not packs(problem):
+        if problem.reuse is None:
             return Executable(_core.gemm_product(isa, fixed, problem.fixed))
         # Only right operands are packed; a left one is the right one of the transposed product.
         on_left = problem.fixed == "left"
         packed = _core.pack_right(isa, fixed.T if on_left else fixed)
-        return Executable(_core.packed_product(packed), transposed=on_left)
+        return Executable(_core.packed_product(packed, on_left), transposed=on_left)
 
 
 class DenseAsCsr(Kernel):
@@ -132,8 +132,6 @@ class DenseAsCsr(Kernel):
             return f"{share:.0%} of the sampled elements of the {problem.fixed} operand are zero"
         if len(problem.fixed_spec.shape) != 2:
             return "wants a matrix"
-        if problem.accumulator.startswith("complex"):
-            return "complex operands are not looked through for zeros"
         return model.refuse_dtype(problem) or model.refuse_arithmetic(problem)
 
     def crosses(self, problem: Problem) -> bool:
@@ -166,13 +164,8 @@ class DenseAsCsr(Kernel):
         # On the right the rows of the operand are the columns of S: scattering needs no sorting.
         algorithm = "csr_rowwise" if stands_left else "csr_scatter"
         product = _core.csr_product(algorithm, isa, indptr, indices, data, fixed.shape[1], stands_left)
-        dense = _core.gemm_product(isa, fixed if stands_left else fixed.T, "left")
+        dense = _core.gemm_product(isa, fixed if stands_left else fixed.T, "left", not stands_left)
         return Executable(product, dense, transposed=not stands_left)
-
-
-def packs(problem: Problem) -> bool:
-    """Whether the fixed operand is packed once, for the calls that were announced."""
-    return problem.reuse is not None and not problem.accumulator.startswith("complex")
 
 
 def as_matrix(problem: Problem, array: Any) -> Any:

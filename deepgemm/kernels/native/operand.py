@@ -9,13 +9,13 @@ import numpy as np
 
 from ... import _core
 from ...sparse import convert
+from ...sparse.validate import index_dtype
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ...planner.machine import Machine
     from ...planner.problem import OperandSpec, Problem
-    from ...sparse.base import SparseArray
 
     Array = npt.NDArray[Any]
 
@@ -174,7 +174,7 @@ def conversion(
     return name, seconds, nbytes
 
 
-def compressed(problem: Problem, array: SparseArray, lines: Lines) -> Compressed:
+def compressed(problem: Problem, array: Any, lines: Lines) -> Compressed:
     """Return the lines of S, from the operand itself or from a layout that is built if missing."""
     base = array.canonical()
     wanted = storage(problem, lines)
@@ -185,33 +185,34 @@ def compressed(problem: Problem, array: SparseArray, lines: Lines) -> Compressed
     cache = array._layouts
     donor = cache.donor(name)
     if base.format == wanted:
-        values = cache.get_or_build(
-            name, lambda: donor.refill(base.data) if isinstance(donor, Values) else Values(base.data.astype(dtype))
-        )
+        widen = donor.refill if isinstance(donor, Values) else lambda data: Values(data.astype(dtype))
+        values: Values = cache.get_or_build(name, lambda: widen(base.data))
         return Compressed(base.indptr, base.indices, values.data)
-    return cache.get_or_build(
-        name,
-        lambda: donor.refill(base.data) if isinstance(donor, Compressed) else _compress(base, wanted, dtype),
+    refill = donor.refill if isinstance(donor, Compressed) else None
+    made: Compressed = cache.get_or_build(
+        name, lambda: refill(base.data) if refill else _compress(base, wanted, dtype)
     )
+    return made
 
 
-def slices(problem: Problem, array: SparseArray) -> Slices:
+def slices(problem: Problem, array: Any) -> Slices:
     """Return S as SELL, built if missing."""
     name = layout_name(problem, "row", "sell")
     assert name is not None
     donor = array._layouts.donor(name)
-    if isinstance(donor, Slices):
-        return array._layouts.get_or_build(name, lambda: donor.refill(array.canonical().data))
-    lines = compressed(problem, array, "row")
 
     def build() -> Slices:
+        if isinstance(donor, Slices):
+            return donor.refill(array.canonical().data)
+        lines = compressed(problem, array, "row")
         sell = _core.sell_build(lines.indptr, lines.indices, lines.data, problem.normal.k)
         return Slices(sell, lines.positions, lines.data.dtype)
 
-    return array._layouts.get_or_build(name, build)
+    made: Slices = array._layouts.get_or_build(name, build)
+    return made
 
 
-def dense(problem: Problem, array: SparseArray) -> Array:
+def dense(problem: Problem, array: Any) -> Array:
     """Return the operand itself (not S) with its zeros filled in, built if missing."""
     name = layout_name(problem, "row", "dense")
     assert name is not None
@@ -227,10 +228,11 @@ def dense(problem: Problem, array: SparseArray) -> Array:
         filled[places] = base.data
         return Dense(filled, places)
 
-    return array._layouts.get_or_build(name, build).array
+    made: Dense = array._layouts.get_or_build(name, build)
+    return made.array
 
 
-def _compress(base: SparseArray, wanted: str, dtype: np.dtype[Any]) -> Compressed:
+def _compress(base: Any, wanted: str, dtype: np.dtype[Any]) -> Compressed:
     """Compress a canonical array by the lines that it does not store."""
     positions: Array | None
     if base.format in ("csr", "csc"):
@@ -250,7 +252,7 @@ def _compress(base: SparseArray, wanted: str, dtype: np.dtype[Any]) -> Compresse
     return Compressed(indptr, indices, data, positions)
 
 
-def _entries_of_blocks(base: SparseArray) -> tuple[Array, Array, Array]:
+def _entries_of_blocks(base: Any) -> tuple[Array, Array, Array]:
     """Return the rows of a BSR array entry by entry; zeros inside its blocks are entries."""
     height, width = base.blocksize
     blocks = np.diff(base.indptr).astype(np.int64)
@@ -268,5 +270,5 @@ def _entries_of_blocks(base: SparseArray) -> tuple[Array, Array, Array]:
     columns[target.ravel()] = np.broadcast_to(
         (base.indices.astype(np.int64) * width)[:, None, None] + np.arange(width), base.data.shape
     ).ravel()
-    index_type = convert.index_dtype(base.shape[1], base.data.size)
+    index_type = index_dtype(base.shape[1], base.data.size)
     return indptr.astype(index_type), columns.astype(index_type), positions

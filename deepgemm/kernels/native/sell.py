@@ -1,5 +1,6 @@
 """Native product of slices of rows (SELL) with a vector: a vector register of rows at a time."""
 
+# ruff: noqa: D102 -- the methods of kernels are documented in registry.Kernel
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

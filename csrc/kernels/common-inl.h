@@ -1,0 +1,23 @@
+// The few words that every kernel file needs and that may not come from the standard library.
+#pragma once
+
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define DG_INLINE inline __attribute__((always_inline))
+// Loops over register tiles must vanish, or the tile goes through the stack.
+#define DG_UNROLL _Pragma("GCC unroll 32")
+#define DG_PREFETCH(address) __builtin_prefetch(address)
+#else
+#define DG_INLINE inline
+#define DG_UNROLL
+#define DG_PREFETCH(address) static_cast<void>(address)
+#endif
+
+namespace deepgemm::DG_ISA {
+namespace {
+
+DG_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+
+}  // namespace
+}  // namespace deepgemm::DG_ISA

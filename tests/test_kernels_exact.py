@@ -1,0 +1,548 @@
+"""Every kernel, at every ISA and number of threads, gives exactly what the reference gives.
+
+The full cross product of kernels, ISAs, threads, dtypes, index dtypes, problems, orientations, numbers of
+columns, memory layouts and output layouts has hundreds of millions of members. Here kernel, ISA, dtype, index
+dtype, problem and number of columns are crossed in full; for each of those products the rest (orientation,
+threads, layout of the operand, layout of the result, reuse) is drawn by a generator that is seeded with the
+name of the product. So a run is repeatable, and every value of the drawn axes meets every kernel, ISA and
+dtype dozens of times.
+"""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+
+import numpy as np
+import pytest
+
+import deepgemm as dg
+from deepgemm import _core, dtypes, reference, testing
+from deepgemm.kernels import registry
+
+ISAS = _core.cpu_info()["usable"]
+THREADS = (1, 2, 3)
+INDEX_DTYPES = ("i4", "i8")
+NATIVE_DTYPES = ("f4", "f8", "F", "D")
+
+# What each native kernel serves; `test_the_table_is_what_the_kernels_say` holds it against their refusals.
+SPARSE_KERNELS = {
+    "csr_rowwise": NATIVE_DTYPES,
+    "csr_scatter": NATIVE_DTYPES,
+    "csr_vector": NATIVE_DTYPES,
+    "sell_vector": ("f4", "f8"),
+    "gemm_packed": ("f4", "f8"),
+}
+DENSE_KERNELS = {"gemm_packed": NATIVE_DTYPES, "dense_as_csr": ("f4", "f8")}
+VECTOR_KERNELS = ("csr_vector", "sell_vector")
+
+VECTOR = None  # an operand with one axis, as a number of columns
+COLUMNS = (VECTOR, 1, 2, 3, 7, 8, 16, 17, 33, 130)
+MOST = 130
+ORIENTATIONS = ("A @ X", "X @ A", "A.T @ X", "X @ A.T")
+OUT_LAYOUTS = (None, None, None, *(name for name in testing.LAYOUTS if name != "read-only"))
+
+CASES = {dtype: {case.name: case for case in testing.sparse_cases(dtype)} for dtype in NATIVE_DTYPES}
+SMALL = [case.name for case in testing.sparse_cases("f8") if "large" not in case.tags]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def three_threads():
+    """Let products ask for three threads, however few CPUs there are."""
+    before = dg.get_num_threads()
+    dg.set_num_threads(max(THREADS))
+    yield
+    dg.set_num_threads(before)
+
+
+@pytest.fixture
+def every_dense_operand_is_sampled(monkeypatch):
+    """Look for zeros in dense operands that are too small for it to pay."""
+    monkeypatch.setattr("deepgemm.ops._request.SAMPLE_SHARE", 1e9)
+
+
+# --- problems and what is expected of them ---
+
+
+def other_operand(name, shape, dtype, nonfinite=False):
+    X = testing.random_values("X" + name, shape, dtype)
+    return testing.with_nonfinite(X, name) if nonfinite else X
+
+
+@cache
+def expected(dtype, name, orientation, nonfinite=False):
+    """The operand and the product at the greatest number of columns: each column is a product of its own."""
+    parts = CASES[dtype][name].make()
+    if orientation.endswith(".T") or orientation.startswith("A.T"):
+        parts = parts.transposed
+    on_left = orientation.startswith("A")
+    X = other_operand(name, (parts.shape[on_left], MOST), dtype, nonfinite)
+    if on_left:
+        return X, reference.matmul(parts, X)
+    return X.T, reference.matmul(X.T, parts)
+
+
+def narrowed(dtype, name, orientation, columns, nonfinite=False):
+    """The same with fewer columns (rows, where the sparse operand is on the right)."""
+    X, Y = expected(dtype, name, orientation, nonfinite)
+    place = 0 if columns is VECTOR else slice(columns)
+    return (X[:, place], Y[:, place]) if orientation.startswith("A") else (X[place], Y[place])
+
+
+def operands(array, orientation, X):
+    fixed = array.T if ".T" in orientation else array
+    return (fixed, X) if orientation.startswith("A") else (X, fixed)
+
+
+def sparse_array(parts):
+    return dg.CSR(parts.parts, shape=parts.shape)
+
+
+def forced(left, right, kernel, isa, **options):
+    """A plan of one kernel at one ISA, having checked that it is what will run."""
+    plan = dg.plan(left, right, kernel=f"{kernel}@{isa}", **options)
+    assert (plan.kernel, plan.isa) == (kernel, isa)
+    return plan
+
+
+def run(plan, X, wanted, out_layout, context):
+    """Run a plan, into memory full of nan if there is a layout for it, and compare."""
+    out = None
+    if out_layout is not None:
+        out = testing.LAYOUTS[out_layout](np.full(wanted.shape, np.nan, wanted.dtype))
+    result = plan(X, out=out)
+    assert out is None or result is out
+    testing.assert_same(result, wanted, context)
+
+
+def check_drawn(draw, array, dtype, name, kernel, isa, columns, nonfinite=False):
+    """Run one product whose remaining axes are drawn."""
+    orientation, layout = draw.choice(ORIENTATIONS), draw.choice(list(testing.LAYOUTS))
+    out_layout, threads, reuse = draw.choice(OUT_LAYOUTS), draw.choice(THREADS), draw.choice((None, 5))
+    X, wanted = narrowed(dtype, name, orientation, columns, nonfinite)
+    X = testing.LAYOUTS[layout](X)
+    plan = forced(*operands(array, orientation, X), kernel, isa, threads=threads, reuse=reuse)
+    context = (
+        f"{orientation}, {name}, {columns} columns {layout}, out {out_layout}, {threads} threads, {reuse=}"
+    )
+    run(plan, X, wanted, out_layout, context)
+
+
+# --- sparse × dense ---
+
+
+SPARSE_PRODUCTS = [
+    (kernel, isa, dtype) for kernel, served in SPARSE_KERNELS.items() for isa in ISAS for dtype in served
+]
+
+
+@pytest.mark.parametrize("index_dtype", INDEX_DTYPES)
+@pytest.mark.parametrize(("kernel", "isa", "dtype"), SPARSE_PRODUCTS)
+def test_sparse_times_dense(kernel, isa, dtype, index_dtype):
+    counts = COLUMNS[:2] if kernel in VECTOR_KERNELS else COLUMNS
+    for case in testing.sparse_cases(dtype, index_dtype):
+        array = sparse_array(case.make())
+        for columns in counts:
+            draw = random.Random(f"{kernel} {isa} {dtype} {index_dtype} {case.name} {columns}")
+            check_drawn(draw, array, dtype, case.name, kernel, isa, columns)
+
+
+@pytest.mark.parametrize(("kernel", "isa", "dtype"), SPARSE_PRODUCTS)
+def test_inf_and_nan_in_the_dense_operand_meet_entries_only(kernel, isa, dtype):
+    for name in ("rows-17", "inner-19", "empty-rows", "all-dense", "stored-zeros", "skewed"):
+        array = sparse_array(CASES[dtype][name].make())
+        for columns in (VECTOR, 1) if kernel in VECTOR_KERNELS else (VECTOR, 1, 3, 33):
+            for turn in range(4):
+                draw = random.Random(f"{kernel} {isa} {dtype} {name} {columns} {turn}")
+                check_drawn(draw, array, dtype, name, kernel, isa, columns, nonfinite=True)
+
+
+@pytest.mark.parametrize(("kernel", "isa", "dtype"), SPARSE_PRODUCTS)
+def test_a_plan_meets_finite_and_other_operands_in_turn(kernel, isa, dtype):
+    """The finiteness of each new operand decides anew whether a kernel may cross."""
+    columns = 1 if kernel in VECTOR_KERNELS else 17
+    array = sparse_array(CASES[dtype]["rows-17"].make())
+    X, wanted = narrowed(dtype, "rows-17", "A @ X", columns)
+    special, wanted_special = narrowed(dtype, "rows-17", "A @ X", columns, nonfinite=True)
+    plan = forced(array, X, kernel, isa, threads=2)
+    for _ in range(2):
+        testing.assert_same(plan(X), wanted)
+        testing.assert_same(plan(special), wanted_special)
+
+
+@pytest.mark.parametrize(("kernel", "isa", "dtype"), SPARSE_PRODUCTS)
+def test_inf_and_nan_that_are_stored(kernel, isa, dtype):
+    parts = CASES[dtype]["rows-35"].make()
+    parts.data[:] = testing.with_nonfinite(parts.data)
+    columns = 1 if kernel in VECTOR_KERNELS else 9
+    for X in (
+        other_operand("stored", (parts.shape[1], columns), dtype),
+        other_operand("stored", (parts.shape[1], columns), dtype, nonfinite=True),
+    ):
+        plan = forced(sparse_array(parts), X, kernel, isa)
+        testing.assert_same(plan(X), reference.matmul(parts, X))
+
+
+@pytest.mark.parametrize("format_", ["csc", "coo", "bsr"])
+@pytest.mark.parametrize(("kernel", "isa", "dtype"), SPARSE_PRODUCTS)
+def test_other_formats(kernel, isa, dtype, format_):
+    if kernel == "gemm_packed" and format_ != "csc":
+        pytest.skip("only compressed operands have a kernel to fall back on")
+    for name in ("block", "unsorted-duplicates", "stored-zeros"):
+        parts = CASES[dtype][name].make()
+        array = sparse_array(parts)
+        if format_ == "bsr":
+            if parts.shape[1] % 4 or parts.shape[0] % 4 or "duplicates" in name:
+                continue
+            array = array.tobsr((4, 4))
+        else:
+            array = array.tocsc() if format_ == "csc" else array.tocoo()
+        for columns in (VECTOR,) if kernel in VECTOR_KERNELS else (VECTOR, 19):
+            draw = random.Random(f"{kernel} {isa} {dtype} {format_} {name} {columns}")
+            check_drawn(draw, array, dtype, name, kernel, isa, columns)
+
+
+def test_the_table_is_what_the_kernels_say():
+    """No native kernel and no dtype is left out above, and nothing outside the table is served."""
+    native = {kernel.name for kernel in registry.kernels("matmul") if kernel.native}
+    assert native == {*SPARSE_KERNELS, *DENSE_KERNELS}
+    for dtype in NATIVE_DTYPES:
+        array = sparse_array(CASES[dtype]["rows-17"].make())
+        dense = testing.random_values("X", (array.shape[1], 1), dtype)
+        for left, table in ((array, SPARSE_KERNELS), (array.toarray(), DENSE_KERNELS)):
+            refused = {c.kernel: c.refused for c in dg.plan(left, dense).candidates if c.kernel in native}
+            refused.pop("dense_as_csr")  # depends on the size, too
+            served = {kernel for kernel, reason in refused.items() if reason is None}
+            assert served == {k for k, d in table.items() if dtype in d and k != "dense_as_csr"}, refused
+
+
+# --- dense × dense ---
+
+
+@cache
+def dense_problem(dtype, name):
+    A, X = next(case for case in testing.dense_cases(dtype) if case.name == name).make()
+    return A, X, reference.matmul(A, X)
+
+
+@pytest.mark.parametrize("dtype", DENSE_KERNELS["gemm_packed"])
+@pytest.mark.parametrize("isa", ISAS)
+def test_dense_times_dense(isa, dtype):
+    layouts = list(testing.LAYOUTS)
+    for case in testing.dense_cases(dtype):
+        A, X, wanted = dense_problem(dtype, case.name)
+        for side in ("left", "right"):
+            draw = random.Random(f"{isa} {dtype} {case.name} {side}")
+            left, right = testing.LAYOUTS[draw.choice(layouts)](A), testing.LAYOUTS[draw.choice(layouts)](X)
+            threads, reuse, out_layout = (
+                draw.choice(THREADS),
+                draw.choice((None, 5)),
+                draw.choice(OUT_LAYOUTS),
+            )
+            plan = forced(left, right, "gemm_packed", isa, fixed=side, threads=threads, reuse=reuse)
+            other = right if side == "left" else left
+            run(plan, other, wanted, out_layout, f"{case.name}, {side} fixed, {threads} threads, {reuse=}")
+
+
+@pytest.mark.parametrize("dtype", DENSE_KERNELS["gemm_packed"])
+@pytest.mark.parametrize("isa", ISAS)
+def test_dense_with_a_vector(isa, dtype):
+    for length in (*testing.SIZES, 700):
+        A, x = testing.random_values("A", (19, length), dtype), testing.random_values("x", length, dtype)
+        wanted = reference.matmul(A, x)
+        for side in ("left", "right"):
+            plan = forced(A, x, "gemm_packed", isa, fixed=side)
+            testing.assert_same(plan(x if side == "left" else A), wanted, f"A @ x, {length}")
+        wanted = reference.matmul(x, A.T)
+        for side in ("left", "right"):
+            plan = forced(x, A.T, "gemm_packed", isa, fixed=side)
+            testing.assert_same(plan(A.T if side == "left" else x), wanted, f"x @ A.T, {length}")
+
+
+@pytest.mark.usefixtures("every_dense_operand_is_sampled")
+@pytest.mark.parametrize("dtype", DENSE_KERNELS["dense_as_csr"])
+@pytest.mark.parametrize("isa", ISAS)
+def test_dense_operand_that_is_mostly_zero(isa, dtype):
+    for case in testing.dense_cases(dtype):
+        if "zeros" not in case.tags:
+            continue
+        A, X, wanted = dense_problem(dtype, case.name)
+        for layout in testing.LAYOUTS.values():
+            for threads in THREADS:
+                plan = forced(layout(A), X, "dense_as_csr", isa, fixed="left", threads=threads)
+                run(plan, layout(X), wanted, None, case.name)
+                plan = forced(X.T, layout(A.T), "dense_as_csr", isa, fixed="right", threads=threads)
+                run(plan, layout(X.T), reference.matmul(X.T, A.T), "F", case.name)
+        special = testing.with_nonfinite(X)
+        testing.assert_same(plan(special.T), reference.matmul(special.T, A.T), f"{case.name}, inf and nan")
+
+
+# --- sizes at which threads share the work and the loops are blocked ---
+
+
+def check_parts(result, left, right, context):
+    """Compare a few rows and a few columns with the reference: elements are chains of their own."""
+    rows = np.unique(np.linspace(0, left.shape[0] - 1, 5).astype(int))
+    columns = np.unique(np.linspace(0, right.shape[1] - 1, 5).astype(int))
+    testing.assert_same(result[rows], reference.matmul(left[rows], right), context)
+    testing.assert_same(result[:, columns], reference.matmul(left, right[:, columns]), context)
+
+
+# Several blocks of k (they hold about 256), stages of columns, few rows, few columns, one of either.
+LARGE_DENSE = [
+    (190, 1800, 200),
+    (300, 300, 1300),
+    (500, 1100, 40),
+    (20, 1500, 600),
+    (1200, 300, 5),
+    (3, 3000, 1000),
+    (1, 4000, 1500),
+    (1500, 4000, 1),
+]
+
+
+@pytest.mark.parametrize("dtype", NATIVE_DTYPES)
+@pytest.mark.parametrize("shape", LARGE_DENSE, ids=lambda shape: "x".join(map(str, shape)))
+def test_large_dense_products(shape, dtype):
+    m, k, n = shape
+    if dtype in "FD":
+        m, k, n = -(-m // 2), -(-k // 2), -(-n // 2)
+    A, X = testing.random_values("A", (m, k), dtype), testing.random_values("X", (k, n), dtype)
+    first = None
+    for isa in ISAS:
+        for threads in THREADS if isa != "scalar" else THREADS[-1:]:  # the scalar FMA is a slow call
+            for reuse in (None, 5):
+                fixed = "left" if threads == 2 else "right"
+                plan = forced(A, X, "gemm_packed", isa, fixed=fixed, reuse=reuse, threads=threads)
+                result = plan(X if fixed == "left" else A)
+                if first is None:
+                    check_parts(result, A, X, f"{isa}, {threads} threads")
+                    first = result
+                testing.assert_same(result, first, f"{isa}, {threads} threads, {reuse=}")
+
+
+@pytest.mark.parametrize("dtype", NATIVE_DTYPES)
+@pytest.mark.parametrize("columns", [VECTOR, 5, 130])
+def test_large_sparse_products(columns, dtype):
+    generator = np.random.default_rng(1)
+    dense = testing.random_values("S", (3000, 2000), dtype)
+    dense[generator.random(dense.shape) > 0.01] = 0
+    dense[7] = testing.random_values("long", 2000, dtype)  # more than a fair share for one thread
+    dense[100:900] = 0
+    array = dg.CSR(dense)
+    X = testing.random_values("X", (2000, columns or 1), dtype)
+    wanted = reference.matmul(array.to_scipy(), X)
+    Z = testing.random_values("Z", (columns or 1, 3000), dtype)
+    wanted_right = reference.matmul(Z, array.to_scipy())
+    if columns is VECTOR:
+        X, wanted, Z, wanted_right = X[:, 0], wanted[:, 0], Z[0], wanted_right[0]
+    for kernel, served in SPARSE_KERNELS.items():
+        if dtype not in served or (kernel in VECTOR_KERNELS and columns is not VECTOR):
+            continue
+        for isa in ISAS:
+            for threads in THREADS if isa != "scalar" else THREADS[-1:]:
+                for layout in ("C", "F"):
+                    context = f"{kernel}@{isa}, {threads} threads, {layout}"
+                    plan = forced(array, X, kernel, isa, threads=threads)
+                    testing.assert_same(plan(testing.LAYOUTS[layout](X)), wanted, context)
+                    plan = forced(Z, array, kernel, isa, threads=threads)
+                    testing.assert_same(plan(testing.LAYOUTS[layout](Z)), wanted_right, context)
+
+
+@pytest.mark.usefixtures("every_dense_operand_is_sampled")
+@pytest.mark.parametrize("dtype", DENSE_KERNELS["dense_as_csr"])
+def test_large_dense_operand_that_is_mostly_zero(dtype):
+    A = testing.random_values("A", (700, 900), dtype, zeros=0.95)
+    X = testing.random_values("X", (900, 60), dtype)
+    wanted = reference.matmul(A, X)
+    wanted_right = reference.matmul(X.T, A.T)
+    for isa in ISAS:
+        for threads in THREADS:
+            plan = forced(A, X, "dense_as_csr", isa, fixed="left", threads=threads)
+            testing.assert_same(plan(X), wanted, f"{isa}, {threads} threads")
+            plan = forced(X.T, A.T, "dense_as_csr", isa, fixed="right", threads=threads)
+            testing.assert_same(plan(X.T), wanted_right, f"{isa}, {threads} threads")
+
+
+@pytest.mark.parametrize("kernel", [k for k in SPARSE_KERNELS if k not in VECTOR_KERNELS])
+def test_three_threads_are_more_than_one(kernel):
+    """The large problems above are such that the plan does not stay serial."""
+    array = sparse_array(CASES["f4"]["large"].make())
+    X = testing.random_values("X", (array.shape[1], 500), "f4")
+    assert forced(array, X, kernel, ISAS[0], threads=3).chosen.threads > 1
+    A = testing.random_values("A", (500, 500), "f4")
+    assert forced(A, A, "gemm_packed", ISAS[0], threads=3).chosen.threads > 1
+
+
+# --- other dtypes, through the planner's own choice ---
+
+PAIRS = [
+    ("f2", "f2"),
+    (dtypes.bfloat16, dtypes.bfloat16),
+    (dtypes.float8_e4m3fn, dtypes.float8_e4m3fn),
+    (dtypes.float8_e5m2, dtypes.float8_e5m2),
+    (dtypes.float8_e4m3fn, dtypes.float8_e5m2),
+    ("i1", "i1"),
+    ("u1", "i1"),
+    ("u1", "u1"),
+    ("i2", "i2"),
+    ("i4", "i4"),
+    ("i8", "i8"),
+    ("u8", "u8"),
+    ("i4", "i1"),
+    ("?", "?"),
+    ("?", "i4"),
+    ("f2", "f4"),
+    ("f2", dtypes.bfloat16),
+    (dtypes.bfloat16, "f8"),
+    (dtypes.bfloat16, "i1"),
+    ("f4", "f8"),
+    ("f8", "f4"),
+    ("f4", "F"),
+    ("D", "f4"),
+    ("F", "f8"),
+    ("i1", "f4"),
+    ("?", "f4"),
+    ("i4", "f4"),
+    ("i8", "F"),
+    ("f4", "f4"),
+    ("D", "D"),
+]
+PAIR_CASES = (
+    "rows-0",
+    "rows-17",
+    "inner-0",
+    "inner-19",
+    "all-dense",
+    "one-huge-row",
+    "stored-zeros",
+    "block",
+)
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo", "bsr"])
+@pytest.mark.parametrize(("left", "right"), PAIRS, ids=str)
+def test_every_pair_of_dtypes(left, right, kind):
+    cases = {case.name: case for case in testing.sparse_cases(left)}
+    for name in PAIR_CASES if kind != "bsr" else ("block",):
+        parts = cases[name].make()
+        array = sparse_array(parts)
+        array = array.tobsr((4, 2)) if kind == "bsr" else getattr(array, "to" + kind)()
+        known = array.tocoo() if kind == "bsr" else parts  # zeros inside blocks are entries
+        shape = parts.shape
+        for columns in (VECTOR, 1, 9):
+            tail = () if columns is VECTOR else (columns,)
+            X = testing.random_values("X", (shape[1], *tail), right)
+            Z = testing.random_values("Z", (shape[0], *tail), right)
+            W = np.ascontiguousarray(Z.T)
+            transposed = known.T if kind == "bsr" else known.transposed
+            for _ in range(2):  # the second time by the plan that the first one left
+                testing.assert_same(array @ X, reference.matmul(known, X), f"A @ X, {name}")
+                testing.assert_same(array.T @ Z, reference.matmul(transposed, Z), f"A.T @ X, {name}")
+                testing.assert_same(W @ array, reference.matmul(W, known), f"X @ A, {name}")
+
+
+@pytest.mark.parametrize(("left", "right"), PAIRS, ids=str)
+def test_every_pair_of_dtypes_dense(left, right):
+    for shape in ((17, 40, 5), (0, 3, 2), (3, 0, 2)):
+        A, X = testing.random_values("A", shape[:2], left), testing.random_values("X", shape[1:], right)
+        testing.assert_same(dg.matmul(A, X), reference.matmul(A, X))
+        testing.assert_same(dg.matmul(X.T, A.T), reference.matmul(X.T, A.T))
+        testing.assert_same(dg.matmul(A, X[:, 0]), reference.matmul(A, X[:, 0]))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("kernel", SPARSE_KERNELS)
+@pytest.mark.parametrize("storage", ["f2", dtypes.bfloat16, dtypes.float8_e4m3fn, "i1"], ids=str)
+def test_narrow_storage_at_every_kernel(storage, kernel, isa):
+    """Widened exactly, accumulated in float32 and rounded once, whichever kernel runs."""
+    other = "f4" if storage == "i1" else storage
+    parts = next(case for case in testing.sparse_cases(storage) if case.name == "skewed").make()
+    matrix = testing.random_values("X", (parts.shape[1], 1 if kernel in VECTOR_KERNELS else 20), other)
+    for X in (matrix, matrix[:, 0]):
+        plan = forced(sparse_array(parts), X, kernel, isa)
+        testing.assert_same(plan(X), reference.matmul(parts, X))
+        out = np.empty(plan(X).shape, plan(X).dtype)
+        assert plan(X, out=out) is out
+        testing.assert_same(out, reference.matmul(parts, X))
+
+
+OUTPUTS = [
+    ("f8", "f4"),
+    ("f8", "f2"),
+    ("f8", dtypes.bfloat16),
+    ("f8", dtypes.float8_e4m3fn),
+    ("f4", "f8"),
+    ("f4", dtypes.bfloat16),
+    ("f4", dtypes.float8_e5m2),
+    ("f2", "f4"),
+    (dtypes.bfloat16, "f4"),
+    ("D", "F"),
+    ("F", "D"),
+    ("i1", "i8"),
+    ("i1", "f4"),
+    ("i4", "i8"),
+    ("i8", dtypes.bfloat16),
+]
+
+
+@pytest.mark.parametrize(("dtype", "output"), OUTPUTS, ids=str)
+def test_output_dtypes_are_rounded_to_once(dtype, output):
+    parts = next(case for case in testing.sparse_cases(dtype) if case.name == "rows-67").make()
+    X = testing.random_values("X", (parts.shape[1], 40), dtype)
+    wanted = reference.matmul(parts, X, dtype=output)
+    testing.assert_same(dg.matmul(sparse_array(parts), X, dtype=output), wanted)
+    out = np.empty(wanted.shape, wanted.dtype)
+    dg.matmul(sparse_array(parts), X, dtype=output, out=out)
+    testing.assert_same(out, wanted)
+    A = testing.random_values("A", (30, parts.shape[1]), dtype)
+    testing.assert_same(dg.matmul(A, X, dtype=output), reference.matmul(A, X, dtype=output))
+
+
+def test_output_just_above_a_tie_is_rounded_up():
+    """Through float32 it would fall onto the tie, and from there to the even neighbour below."""
+    value = np.array([[1 + 2.0**-8 + 2.0**-40]])
+    one = np.ones((1, 1))
+    for left in (value, dg.CSR(value)):
+        assert float(dg.matmul(left, one, dtype=dg.bfloat16)[0, 0]) == 1 + 2.0**-7
+        out = np.zeros((1, 1), dg.bfloat16)
+        dg.matmul(left, one, dtype=dg.bfloat16, out=out)
+        assert float(out[0, 0]) == 1 + 2.0**-7
+    whole = np.array([[2**24 + 2**16 + 1]])
+    for left in (whole, dg.CSR(whole)):
+        result = dg.matmul(left, np.ones((1, 1), np.int64), dtype=dg.bfloat16)
+        assert float(result[0, 0]) == 2**24 + 2**17
+
+
+# --- real matrices ---
+
+
+def real_matrices():
+    """Of each kind the largest matrix of at most 120,000 entries."""
+    try:
+        found = testing.list_matrices(max_nnz=120_000)
+    except FileNotFoundError as error:
+        return [pytest.param(None, marks=pytest.mark.skip(reason=str(error)))]
+    largest = {matrix.kind: matrix for matrix in sorted(found, key=lambda matrix: matrix.nnz)}
+    return [pytest.param(matrix, id=matrix.name) for matrix in largest.values()]
+
+
+@pytest.mark.parametrize("matrix", real_matrices())
+def test_real_matrices(matrix):
+    scipy_matrix = matrix.load()
+    dtype = NATIVE_DTYPES[len(matrix.name) % 2]
+    scipy_matrix = scipy_matrix.astype(dtype)
+    array = dg.CSR(scipy_matrix)
+    for columns in (VECTOR, 32):
+        X = testing.random_values("X", (matrix.shape[1], columns or 1), dtype)
+        wanted = reference.matmul(scipy_matrix, X)
+        if columns is VECTOR:
+            X, wanted = X[:, 0], wanted[:, 0]
+        testing.assert_same(array @ X, wanted, "the planner's choice")
+        for kernel in SPARSE_KERNELS:
+            too_large = kernel == "gemm_packed" and matrix.shape[0] * matrix.shape[1] > 4_000_000
+            if too_large or (kernel in VECTOR_KERNELS and columns is not VECTOR):
+                continue
+            for isa in ISAS if columns is VECTOR else ISAS[:2]:
+                plan = forced(array, X, kernel, isa, threads=2)
+                testing.assert_same(plan(X), wanted, f"{kernel}@{isa}, {columns} columns")
