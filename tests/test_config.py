@@ -52,9 +52,13 @@ def test_parse_kernel(text, expected):
     assert (choice.isa, choice.arithmetic, choice.algorithm) == expected
 
 
-@pytest.mark.parametrize("text", ["avx512_fp17", "avx2_", "", "csr_rowwise@", "csr_rowwise@avx3", "@avx2", "a b", "avx2@avx2"])
+@pytest.mark.parametrize(
+    "text", ["avx512_fp17", "avx2_", "", "csr_rowwise@", "csr_rowwise@avx3", "@avx2", "a b", "avx2@avx2"]
+)
 def test_parse_kernel_lists_the_choices(text):
-    with pytest.raises(ValueError, match=r"kernel is .*expected an ISA \(scalar, avx2, avx512, neon, sve, rvv\)"):
+    with pytest.raises(
+        ValueError, match=r"kernel is .*expected an ISA \(scalar, avx2, avx512, neon, sve, rvv\)"
+    ):
         parse_kernel(text)
 
 
@@ -89,7 +93,8 @@ def test_unknown_values_are_refused(monkeypatch, name, value, message):
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [("0", 0), ("1000", 1000), ("2K", 2048), ("1.5M", 3 << 19), ("2GiB", 2 << 30), ("3 gb", 3 << 30)]
+    ("value", "expected"),
+    [("0", 0), ("1000", 1000), ("2K", 2048), ("1.5M", 3 << 19), ("2GiB", 2 << 30), ("3 gb", 3 << 30)],
 )
 def test_layout_bytes(monkeypatch, value, expected):
     monkeypatch.setenv("DEEPGEMM_LAYOUT_BYTES", value)

@@ -10,11 +10,14 @@ dtype dozens of times.
 
 from __future__ import annotations
 
+import os
 import random
 from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, note, seed, settings
+from hypothesis import strategies as st
 
 import deepgemm as dg
 from deepgemm import _core, dtypes, reference, testing
@@ -25,15 +28,18 @@ THREADS = (1, 2, 3)
 INDEX_DTYPES = ("i4", "i8")
 NATIVE_DTYPES = ("f4", "f8", "F", "D")
 
+# Property tests look at other products in each run, unless they are told to repeat one.
+SEED = int(os.environ.get("DEEPGEMM_TEST_SEED") or random.SystemRandom().randrange(2**32))
+
 # What each native kernel serves; `test_the_table_is_what_the_kernels_say` holds it against their refusals.
 SPARSE_KERNELS = {
     "csr_rowwise": NATIVE_DTYPES,
     "csr_scatter": NATIVE_DTYPES,
     "csr_vector": NATIVE_DTYPES,
     "sell_vector": ("f4", "f8"),
-    "gemm_packed": ("f4", "f8"),
+    "gemm_packed": NATIVE_DTYPES,
 }
-DENSE_KERNELS = {"gemm_packed": NATIVE_DTYPES, "dense_as_csr": ("f4", "f8")}
+DENSE_KERNELS = {"gemm_packed": NATIVE_DTYPES, "dense_as_csr": NATIVE_DTYPES}
 VECTOR_KERNELS = ("csr_vector", "sell_vector")
 
 VECTOR = None  # an operand with one axis, as a number of columns
@@ -324,13 +330,11 @@ def test_large_dense_products(shape, dtype):
 @pytest.mark.parametrize("dtype", NATIVE_DTYPES)
 @pytest.mark.parametrize("columns", [VECTOR, 5, 130])
 def test_large_sparse_products(columns, dtype):
-    generator = np.random.default_rng(1)
-    dense = testing.random_values("S", (3000, 2000), dtype)
-    dense[generator.random(dense.shape) > 0.01] = 0
-    dense[7] = testing.random_values("long", 2000, dtype)  # more than a fair share for one thread
+    dense = testing.random_values("S", (3000, 1200), dtype, zeros=0.985)
+    dense[7] = testing.random_values("long", 1200, dtype)  # more than a fair share for one thread
     dense[100:900] = 0
     array = dg.CSR(dense)
-    X = testing.random_values("X", (2000, columns or 1), dtype)
+    X = testing.random_values("X", (1200, columns or 1), dtype)
     wanted = reference.matmul(array.to_scipy(), X)
     Z = testing.random_values("Z", (columns or 1, 3000), dtype)
     wanted_right = reference.matmul(Z, array.to_scipy())
@@ -340,8 +344,11 @@ def test_large_sparse_products(columns, dtype):
         if dtype not in served or (kernel in VECTOR_KERNELS and columns is not VECTOR):
             continue
         for isa in ISAS:
-            for threads in THREADS if isa != "scalar" else THREADS[-1:]:
-                for layout in ("C", "F"):
+            slow = isa == "scalar"  # its FMA is a call
+            if slow and kernel == "gemm_packed":
+                continue
+            for threads in THREADS[-1:] if slow else THREADS:
+                for layout in "CF"[:1] if slow else "CF":
                     context = f"{kernel}@{isa}, {threads} threads, {layout}"
                     plan = forced(array, X, kernel, isa, threads=threads)
                     testing.assert_same(plan(testing.LAYOUTS[layout](X)), wanted, context)
@@ -372,6 +379,94 @@ def test_three_threads_are_more_than_one(kernel):
     assert forced(array, X, kernel, ISAS[0], threads=3).chosen.threads > 1
     A = testing.random_values("A", (500, 500), "f4")
     assert forced(A, A, "gemm_packed", ISAS[0], threads=3).chosen.threads > 1
+
+
+# --- whichever candidate runs ---
+
+
+@st.composite
+def problems(draw):
+    """A product with operands that hold anything: zeros, inf, nan, subnormal numbers, in any order of entries."""
+    dtype = np.dtype(draw(st.sampled_from(NATIVE_DTYPES)))
+    m, k, n = (draw(st.integers(0, 40)) for _ in range(3))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    nnz = draw(st.integers(0, 200)) if m and k else 0
+    rows, columns = generator.integers(0, m or 1, nnz), generator.integers(0, k or 1, nnz)
+    X_shape = (k,) if draw(st.booleans()) else (k, n)
+    values, X = (
+        testing.random_values(
+            str(generator.integers(2**62)), shape, dtype, zeros=draw(st.sampled_from((0, 0.3)))
+        )
+        for shape in (nnz, X_shape)
+    )
+    if draw(st.booleans()):
+        values *= np.finfo(dtype).tiny
+    if draw(st.booleans()):
+        values = testing.with_nonfinite(values, draw(st.integers(0, 9)))
+    if draw(st.booleans()):
+        X = testing.with_nonfinite(X, draw(st.integers(0, 9)))
+    return dg.COO((values, (rows, columns)), shape=(m, k)), X
+
+
+@seed(SEED)
+@given(
+    problems(), st.sampled_from(("csr", "csc", "coo")), st.sampled_from(list(testing.LAYOUTS)), st.booleans()
+)
+@settings(deadline=None, max_examples=150, database=None, print_blob=True)
+def test_every_candidate_gives_the_same(problem, format_, layout, transposed):
+    note(f"DEEPGEMM_TEST_SEED={SEED} repeats this run")
+    S, X = problem
+    array, laid = getattr(S, f"to{format_}")(), testing.LAYOUTS[layout](X)
+    left, right = (laid.T, array.T) if transposed else (array, laid)
+    wanted = reference.matmul(left, right)
+    plan = dg.plan(left, right)
+    served = [candidate.kernel for candidate in plan.candidates if candidate.refused is None]
+    assert {"csr_rowwise", "csr_scatter"} <= set(served)
+    testing.assert_same(plan(laid.T if transposed else laid), wanted, plan.kernel)
+    for kernel in served:
+        for isa in ISAS:
+            plan = forced(left, right, kernel, isa, threads=2)
+            testing.assert_same(plan(laid.T if transposed else laid), wanted, f"{kernel}@{isa}")
+
+
+@seed(SEED)
+@given(problems(), st.sampled_from(list(testing.LAYOUTS)), st.sampled_from(("left", "right")))
+@settings(
+    deadline=None,
+    max_examples=100,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@pytest.mark.usefixtures("every_dense_operand_is_sampled")
+def test_every_dense_candidate_gives_the_same(problem, layout, side):
+    note(f"DEEPGEMM_TEST_SEED={SEED} repeats this run")
+    S, X = problem
+    A, laid = S.toarray(), testing.LAYOUTS[layout](X)
+    wanted = reference.matmul(A, X)
+    for kernel in DENSE_KERNELS:
+        for isa in ISAS:
+            try:
+                plan = dg.plan(A, laid, fixed=side, kernel=f"{kernel}@{isa}", threads=2)
+            except dg.UnsupportedError:
+                assert kernel == "dense_as_csr"  # too few zeros, or a vector
+                continue
+            assert (plan.kernel, plan.isa) == (kernel, isa)
+            testing.assert_same(plan(laid if side == "left" else A), wanted, f"{kernel}@{isa}")
+
+
+@pytest.mark.parametrize("dtype", NATIVE_DTYPES)
+def test_results_stay_the_same_while_layouts_are_bought(dtype):
+    """The operator's short cut, the account behind it and what it buys change no result."""
+    array = sparse_array(CASES[dtype]["large"].make())
+    for columns in (VECTOR, 33):
+        X, wanted = expected(dtype, "large", "A @ X")
+        X, wanted = (X[:, 0], wanted[:, 0]) if columns is VECTOR else (X[:, :columns], wanted[:, :columns])
+        kernels = set()
+        for _ in range(300):
+            testing.assert_same(array @ X, wanted)
+            kernels.add(array._recent_left.kernel)
+        assert kernels <= set(SPARSE_KERNELS)
 
 
 # --- other dtypes, through the planner's own choice ---
@@ -420,26 +515,35 @@ PAIR_CASES = (
 )
 
 
-@pytest.mark.parametrize("kind", ["csr", "csc", "coo", "bsr"])
 @pytest.mark.parametrize(("left", "right"), PAIRS, ids=str)
-def test_every_pair_of_dtypes(left, right, kind):
+def test_every_pair_of_dtypes(left, right):
     cases = {case.name: case for case in testing.sparse_cases(left)}
-    for name in PAIR_CASES if kind != "bsr" else ("block",):
+    for name in PAIR_CASES:
         parts = cases[name].make()
+        X = testing.random_values("X", (parts.shape[1], 9), right)
+        Z = testing.random_values("Z", (9, parts.shape[0]), right)
+        right_product, left_product = reference.matmul(parts, X), reference.matmul(Z, parts)
+        transposed_product = reference.matmul(parts.transposed, Z.T)
         array = sparse_array(parts)
-        array = array.tobsr((4, 2)) if kind == "bsr" else getattr(array, "to" + kind)()
-        known = array.tocoo() if kind == "bsr" else parts  # zeros inside blocks are entries
-        shape = parts.shape
-        for columns in (VECTOR, 1, 9):
-            tail = () if columns is VECTOR else (columns,)
-            X = testing.random_values("X", (shape[1], *tail), right)
-            Z = testing.random_values("Z", (shape[0], *tail), right)
-            W = np.ascontiguousarray(Z.T)
-            transposed = known.T if kind == "bsr" else known.transposed
-            for _ in range(2):  # the second time by the plan that the first one left
-                testing.assert_same(array @ X, reference.matmul(known, X), f"A @ X, {name}")
-                testing.assert_same(array.T @ Z, reference.matmul(transposed, Z), f"A.T @ X, {name}")
-                testing.assert_same(W @ array, reference.matmul(W, known), f"X @ A, {name}")
+        for operand in (array, array.tocsc(), array.tocoo()):
+            for columns in (0, np.s_[:1], np.s_[:]):
+                for _ in range(2):  # the second time by the plan that the first one left
+                    context = f"{operand.format}, {name}, columns {columns}"
+                    testing.assert_same(operand @ X[:, columns], right_product[:, columns], context)
+                    testing.assert_same(Z[columns] @ operand, left_product[columns], context)
+                    testing.assert_same(operand.T @ Z.T[:, columns], transposed_product[:, columns], context)
+
+
+@pytest.mark.parametrize(("left", "right"), PAIRS, ids=str)
+def test_every_pair_of_dtypes_in_blocks(left, right):
+    parts = next(case for case in testing.sparse_cases(left) if case.name == "rows-16").make()
+    array = sparse_array(parts)[:, :20].tobsr((4, 2))
+    entries = array.tocoo()  # the zeros inside of blocks are entries
+    X, Z = testing.random_values("X", (20, 9), right), testing.random_values("Z", (9, 16), right)
+    for columns in (0, np.s_[:1], np.s_[:]):
+        testing.assert_same(array @ X[:, columns], reference.matmul(entries, X[:, columns]))
+        testing.assert_same(Z[columns] @ array, reference.matmul(Z[columns], entries))
+        testing.assert_same(array.T @ Z.T[:, columns], reference.matmul(entries.T, Z.T[:, columns]))
 
 
 @pytest.mark.parametrize(("left", "right"), PAIRS, ids=str)
@@ -530,7 +634,8 @@ def real_matrices():
 @pytest.mark.parametrize("matrix", real_matrices())
 def test_real_matrices(matrix):
     scipy_matrix = matrix.load()
-    dtype = NATIVE_DTYPES[len(matrix.name) % 2]
+    dtype = ("F" if scipy_matrix.dtype.kind == "c" else "f4", scipy_matrix.dtype.char)[len(matrix.name) % 2]
+    dtype = dtype if dtype in NATIVE_DTYPES else "f8"
     scipy_matrix = scipy_matrix.astype(dtype)
     array = dg.CSR(scipy_matrix)
     for columns in (VECTOR, 32):
@@ -541,7 +646,9 @@ def test_real_matrices(matrix):
         testing.assert_same(array @ X, wanted, "the planner's choice")
         for kernel in SPARSE_KERNELS:
             too_large = kernel == "gemm_packed" and matrix.shape[0] * matrix.shape[1] > 4_000_000
-            if too_large or (kernel in VECTOR_KERNELS and columns is not VECTOR):
+            if too_large or dtype not in SPARSE_KERNELS[kernel]:
+                continue
+            if kernel in VECTOR_KERNELS and columns is not VECTOR:
                 continue
             for isa in ISAS if columns is VECTOR else ISAS[:2]:
                 plan = forced(array, X, kernel, isa, threads=2)

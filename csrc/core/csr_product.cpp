@@ -16,9 +16,10 @@ namespace {
 constexpr std::int64_t kWorkPerTask = 4000;
 
 // Operands whose columns do not lie side by side are packed, a panel of columns at a time. The panel
-// is as wide as this many bytes of one row, and narrower where that would need more than 1/16 of X.
+// is as wide as this many bytes of one row, and narrower where the packed copies would take more than
+// kFreeBytes and a twelfth of operands and result: a product promises to stay within a tenth of them.
 constexpr std::int64_t kPanelRowBytes = 256;
-constexpr std::int64_t kFreePanelBytes = 4 << 20;
+constexpr std::int64_t kFreeBytes = 8 << 20;
 
 class CsrProduct final : public Product {
  public:
@@ -40,11 +41,11 @@ class CsrProduct final : public Product {
       run_panel(x, y, threads);
       return Status::ok;
     }
-    const std::int64_t width = panel_columns(x);
-    const Workspace memory(panel_bytes(x, y, width));
+    const std::int64_t width = panel_columns(x, y);
+    const std::size_t size = size_of(s_.dtype);
+    const Workspace memory(static_cast<std::size_t>(packed_rows(x, y) * width) * size);
     char* buffer = static_cast<char*>(memory.data());
     if (buffer == nullptr) return Status::no_memory;
-    const std::size_t size = size_of(s_.dtype);
     for (std::int64_t column = 0; column < y.cols; column += width) {
       const std::int64_t n = std::min(width, y.cols - column);
       DenseView x_panel = columns(x, column, n, size), y_panel = columns(y, column, n, size);
@@ -74,17 +75,16 @@ class CsrProduct final : public Product {
     return {data, v.rows, count, v.row_stride, v.col_stride};
   }
 
-  std::int64_t panel_columns(const DenseView& x) const {
+  std::int64_t panel_columns(const DenseView& x, const DenseView& y) const {
     const std::int64_t size = static_cast<std::int64_t>(size_of(s_.dtype));
-    const std::int64_t widest = kPanelRowBytes / size, narrowest = 64 / size;
-    const std::int64_t rows = std::max<std::int64_t>(x.rows, 1);
-    const std::int64_t affordable = std::max(x.cols / 16, kFreePanelBytes / (rows * size));
-    return std::min(std::clamp(affordable, narrowest, widest), std::max<std::int64_t>(x.cols, 1));
+    const std::int64_t given = (s_.nnz + (x.rows + y.rows) * x.cols) * size;
+    const std::int64_t budget = std::max(kFreeBytes, given / 12);
+    const std::int64_t affordable = budget / std::max<std::int64_t>(packed_rows(x, y) * size, 1);
+    return std::min(std::clamp<std::int64_t>(affordable, 1, kPanelRowBytes / size), x.cols);
   }
 
-  std::size_t panel_bytes(const DenseView& x, const DenseView& y, std::int64_t width) const {
-    const std::int64_t rows = (needs_packing(x) ? x.rows : 0) + (needs_packing(y) ? y.rows : 0);
-    return static_cast<std::size_t>(rows * width) * size_of(s_.dtype);
+  std::int64_t packed_rows(const DenseView& x, const DenseView& y) const {
+    return (needs_packing(x) ? x.rows : 0) + (needs_packing(y) ? y.rows : 0);
   }
 
   Status run_vector(const DenseView& x, const DenseView& y, int threads) const {

@@ -1,7 +1,6 @@
 #include "core/gemm.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "core/gemm_args.h"
 #include "core/parallel.h"
@@ -11,10 +10,13 @@ namespace {
 
 // Multiply-adds for each thread below which another one is not worth waking.
 constexpr std::int64_t kWorkPerThread = std::int64_t{1} << 19;
-// The operand that all tasks read is packed in stages of at most this size; it stays in L2 or L3.
-const std::int64_t kSharedBytes = (std::getenv("SH")?std::atoll(std::getenv("SH")):1024)<<10;
+// The operand that all tasks read is packed in stages of at least this size (it stays in L2 or L3), or of
+// this share of all three matrices up to the limit: larger stages read the other operand less often.
+constexpr std::int64_t kSharedBytes = std::int64_t{1} << 20;
+constexpr std::int64_t kSharedPart = 16;
+constexpr std::int64_t kMostSharedBytes = std::int64_t{4} << 20;
 // What a task packs for itself stays in L2 beside a panel of the other operand.
-const std::int64_t kOwnBytes = (std::getenv("OWN")?std::atoll(std::getenv("OWN")):192)<<10;
+constexpr std::int64_t kOwnBytes = 256 << 10;
 // Up to this many rows A is the operand to share, and tasks split columns.
 constexpr std::int64_t kFlatRows = 192;
 // A right operand of at most this size is read where it stands: packing would cost as much as it saves.
@@ -51,14 +53,13 @@ struct Schedule {
   std::int64_t strip_panels = 1;
   std::int64_t stage_depth = 1, stage_cols = 0;
   std::int64_t row_tasks = 1, col_tasks = 1;
-  std::int64_t shared_bytes = 0, own_a_bytes = 0, own_bytes = 0;
+  std::int64_t shared_budget = 0, shared_bytes = 0, own_a_bytes = 0, own_bytes = 0;
   int threads = 1;
   bool share_a = false, share_b = false, direct_b = false;
 
   Schedule(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype, Isa isa, int most_threads,
            bool prepacked, bool adjacent_columns)
       : blocking(gemm_blocking(isa, dtype)), size(static_cast<std::int64_t>(size_of(dtype))) {
-    if(std::getenv("KC")) blocking.depth=std::atoll(std::getenv("KC"));
     const std::int64_t tiles = ceil_div(m, blocking.tile_rows);
     tile_rows = ceil_div(m, tiles);
     depth_block = std::max<std::int64_t>(1, ceil_div(k, std::max<std::int64_t>(1, ceil_div(k, blocking.depth))));
@@ -66,6 +67,7 @@ struct Schedule {
     strip_panels = std::max<std::int64_t>(blocking.panels_for(tile_rows), strip_of(blocking, size));
     threads = static_cast<int>(std::clamp<std::int64_t>(m * n * std::max<std::int64_t>(k, 1) / kWorkPerThread, 1,
                                                         std::max(most_threads, 1)));
+    shared_budget = std::clamp((m * k + k * n + m * n) * size / kSharedPart, kSharedBytes, kMostSharedBytes);
     stage_depth = std::max<std::int64_t>(k, 1);
     stage_cols = n;
 
@@ -97,11 +99,11 @@ struct Schedule {
  private:
   // Blocks of k in a stage of a shared operand that is this wide.
   std::int64_t stage_blocks(std::int64_t width) const {
-    return std::max<std::int64_t>(1, kSharedBytes / (width * size * depth_block));
+    return std::max<std::int64_t>(1, shared_budget / (width * size * depth_block));
   }
 
   void choose_stage(std::int64_t panels) {
-    const std::int64_t most = std::max<std::int64_t>(1, kSharedBytes / (blocking.panel * size * depth_block));
+    const std::int64_t most = std::max<std::int64_t>(1, shared_budget / (blocking.panel * size * depth_block));
     if (panels > most) {
       stage_cols = ceil_div(panels, ceil_div(panels, most)) * blocking.panel;
       stage_depth = depth_block;

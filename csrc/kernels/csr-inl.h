@@ -4,12 +4,7 @@
 // holds it), 2 N flops; per row 4 N bytes of Y written.
 
 #include "core/kernel_args.h"
-
-#if defined(__GNUC__)
-#define DG_INLINE inline __attribute__((always_inline))
-#else
-#define DG_INLINE inline
-#endif
+#include "kernels/common-inl.h"
 
 namespace deepgemm::DG_ISA {
 namespace {
@@ -18,31 +13,75 @@ namespace {
 // cycles at 2 per cycle) and leave half of AVX2's registers for operands.
 constexpr int kMaxVectors = 8;
 
-DG_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+// ---- what one entry of S does to a vector of a row of Y --------------------------------------------
 
-// ---- real: csr_rowwise ---------------------------------------------------------------------------
+template <class T>
+struct Real {
+  using Element = T;
+  using V = Simd<T>;
+  using vec = typename V::vec;
+  static constexpr int parts = 1;
+
+  vec a;
+  DG_INLINE explicit Real(const T* values, int64_t p) : a(V::set1(values[p])) {}
+  DG_INLINE vec add(vec x, vec acc) const { return V::fma(a, x, acc); }
+};
+
+// The stated order, a standing on the left of b:
+//   re = fma(ar, br, re); re = fma(-ai, bi, re); im = fma(ar, bi, im); im = fma(ai, br, im).
+// Here a is the entry of S and b = (br, bi) are the lanes.
+template <class T>
+struct ComplexLeft {
+  using Element = T;
+  using V = PairSimd<T>;
+  using vec = typename V::vec;
+  static constexpr int parts = 2;
+
+  vec re, im;
+  DG_INLINE explicit ComplexLeft(const T* values, int64_t p)
+      : re(V::set1(values[2 * p])), im(V::set2(-values[2 * p + 1], values[2 * p + 1])) {}
+  DG_INLINE vec add(vec x, vec acc) const { return V::fma(im, V::swap2(x), V::fma(re, x, acc)); }
+};
+
+// The same order where S stands on the right of X: a = (ar, ai) are the lanes and b is the entry.
+template <class T>
+struct ComplexRight {
+  using Element = T;
+  using V = PairSimd<T>;
+  using vec = typename V::vec;
+  static constexpr int parts = 2;
+
+  vec b, turned;
+  DG_INLINE explicit ComplexRight(const T* values, int64_t p)
+      : b(V::set2(values[2 * p], values[2 * p + 1])), turned(V::set2(-values[2 * p + 1], values[2 * p])) {}
+  DG_INLINE vec add(vec x, vec acc) const { return V::fma(turned, V::odd(x), V::fma(b, V::even(x), acc)); }
+};
+
+// ---- csr_rowwise ---------------------------------------------------------------------------------
 
 // Entries [from, to) of one row, added to its accumulators in order.
-template <class T, class I, int NV, bool Masked>
-DG_INLINE void add_entries(const I* indices, const T* values, int64_t from, int64_t to, const T* x,
-                           int64_t x_stride, int tail, typename Simd<T>::vec (&acc)[NV]) {
-  using V = Simd<T>;
+template <class Entry, class I, int NV, bool Masked>
+DG_INLINE void add_entries(const SpmmArgs& args, int64_t from, int64_t to, const typename Entry::Element* x,
+                           int tail, typename Entry::vec (&acc)[NV]) {
+  using V = typename Entry::V;
+  const I* indices = static_cast<const I*>(args.indices);
+  const auto* values = static_cast<const typename Entry::Element*>(args.values);
+  const int64_t stride = Entry::parts * args.x_stride;
   for (int64_t p = from; p < to; ++p) {
-    const T* x_row = x + static_cast<int64_t>(indices[p]) * x_stride;
-    const typename V::vec a = V::set1(values[p]);
-    for (int v = 0; v < NV - Masked; ++v) acc[v] = V::fma(a, V::load(x_row + v * V::width), acc[v]);
-    if constexpr (Masked) acc[NV - 1] = V::fma(a, V::load_n(x_row + (NV - 1) * V::width, tail), acc[NV - 1]);
+    const auto* x_row = x + static_cast<int64_t>(indices[p]) * stride;
+    const Entry entry(values, p);
+    for (int v = 0; v < NV - Masked; ++v) acc[v] = entry.add(V::load(x_row + v * V::width), acc[v]);
+    if constexpr (Masked) acc[NV - 1] = entry.add(V::load_n(x_row + (NV - 1) * V::width, tail), acc[NV - 1]);
   }
 }
 
 // R rows side by side over NV vectors of columns: with few columns one row has too few independent
 // chains to fill the FMA units, so rows are paired up over the length that they share.
-template <class T, class I, int R, int NV, bool Masked>
+template <class Entry, class I, int R, int NV, bool Masked>
 DG_INLINE void rows_tile(const SpmmArgs& args, int64_t row, int64_t column, int tail) {
-  using V = Simd<T>;
+  using V = typename Entry::V;
+  using T = typename Entry::Element;
   const I* indptr = static_cast<const I*>(args.indptr);
-  const I* indices = static_cast<const I*>(args.indices);
-  const T* values = static_cast<const T*>(args.values);
   const T* x = static_cast<const T*>(args.x) + column;
   typename V::vec acc[R][NV];
   int64_t start[R], shared = INT64_MAX;
@@ -54,59 +93,59 @@ DG_INLINE void rows_tile(const SpmmArgs& args, int64_t row, int64_t column, int 
   if constexpr (R == 1) shared = 0;
   for (int64_t t = 0; t < shared; ++t) {
     for (int r = 0; r < R; ++r) {
-      add_entries<T, I, NV, Masked>(indices, values, start[r] + t, start[r] + t + 1, x, args.x_stride, tail,
-                                    acc[r]);
+      add_entries<Entry, I, NV, Masked>(args, start[r] + t, start[r] + t + 1, x, tail, acc[r]);
     }
   }
   for (int r = 0; r < R; ++r) {
-    add_entries<T, I, NV, Masked>(indices, values, start[r] + shared, indptr[row + r + 1], x, args.x_stride,
-                                  tail, acc[r]);
-    T* y = static_cast<T*>(args.y) + (row + r) * args.y_stride + column;
+    add_entries<Entry, I, NV, Masked>(args, start[r] + shared, indptr[row + r + 1], x, tail, acc[r]);
+    T* y = static_cast<T*>(args.y) + Entry::parts * (row + r) * args.y_stride + column;
     for (int v = 0; v < NV - Masked; ++v) V::store(y + v * V::width, acc[r][v]);
     if constexpr (Masked) V::store_n(y + (NV - 1) * V::width, acc[r][NV - 1], tail);
   }
 }
 
-template <class T, class I, int NV, bool Masked>
+template <class Entry, class I, int NV, bool Masked>
 void rows_pass(const SpmmArgs& args, int64_t begin, int64_t end, int64_t column, int tail) {
   constexpr int R = NV <= 2 ? 4 : NV <= 4 ? 2 : 1;
   int64_t row = begin;
-  for (; row + R <= end; row += R) rows_tile<T, I, R, NV, Masked>(args, row, column, tail);
+  for (; row + R <= end; row += R) rows_tile<Entry, I, R, NV, Masked>(args, row, column, tail);
   if constexpr (R > 1) {
-    for (; row < end; ++row) rows_tile<T, I, 1, NV, Masked>(args, row, column, tail);
+    for (; row < end; ++row) rows_tile<Entry, I, 1, NV, Masked>(args, row, column, tail);
   }
 }
 
-// ---- real: csr_scatter ---------------------------------------------------------------------------
+// ---- csr_scatter ---------------------------------------------------------------------------------
 
-template <class T, class I, int NV, bool Masked>
+template <class Entry, class I, int NV, bool Masked>
 void scatter_pass(const SpmmArgs& args, int64_t column, int tail) {
-  using V = Simd<T>;
+  using V = typename Entry::V;
+  using T = typename Entry::Element;
   const I* indptr = static_cast<const I*>(args.indptr);
   const I* indices = static_cast<const I*>(args.indices);
   const T* values = static_cast<const T*>(args.values);
   const T* x = static_cast<const T*>(args.x) + column;
   T* y = static_cast<T*>(args.y) + column;
+  const int64_t x_stride = Entry::parts * args.x_stride, y_stride = Entry::parts * args.y_stride;
   for (int64_t i = 0; i < args.minor; ++i) {
-    T* y_row = y + i * args.y_stride;
+    T* y_row = y + i * y_stride;
     for (int v = 0; v < NV - Masked; ++v) V::store(y_row + v * V::width, V::zero());
     if constexpr (Masked) V::store_n(y_row + (NV - 1) * V::width, V::zero(), tail);
   }
   for (int64_t k = 0; k < args.major; ++k) {
-    const T* x_row = x + k * args.x_stride;
     if (indptr[k] == indptr[k + 1]) continue;
+    const T* x_row = x + k * x_stride;
     typename V::vec b[NV];
     for (int v = 0; v < NV - Masked; ++v) b[v] = V::load(x_row + v * V::width);
     if constexpr (Masked) b[NV - 1] = V::load_n(x_row + (NV - 1) * V::width, tail);
     for (int64_t p = indptr[k]; p < indptr[k + 1]; ++p) {
-      T* y_row = y + static_cast<int64_t>(indices[p]) * args.y_stride;
-      const typename V::vec a = V::set1(values[p]);
+      T* y_row = y + static_cast<int64_t>(indices[p]) * y_stride;
+      const Entry entry(values, p);
       for (int v = 0; v < NV - Masked; ++v) {
-        V::store(y_row + v * V::width, V::fma(a, b[v], V::load(y_row + v * V::width)));
+        V::store(y_row + v * V::width, entry.add(b[v], V::load(y_row + v * V::width)));
       }
       if constexpr (Masked) {
         T* last = y_row + (NV - 1) * V::width;
-        V::store_n(last, V::fma(a, b[NV - 1], V::load_n(last, tail)), tail);
+        V::store_n(last, entry.add(b[NV - 1], V::load_n(last, tail)), tail);
       }
     }
   }
@@ -114,11 +153,11 @@ void scatter_pass(const SpmmArgs& args, int64_t column, int tail) {
 
 // ---- columns are cut into passes of up to kMaxVectors vectors -------------------------------------
 
-// Calls body.template operator()<NV, Masked>(column, tail) for passes that cover columns [0, count)
-// evenly: nine vectors become 5 + 4, not 8 + 1.
-template <class T, class Body>
+// Calls body.template operator()<NV, Masked>(column, tail) for passes over `count` reals from `first`
+// on, evenly: nine vectors become 5 + 4, not 8 + 1.
+template <class V, class Body>
 DG_INLINE void for_each_pass(int64_t first, int64_t count, const Body& body) {
-  constexpr int W = Simd<T>::width;
+  constexpr int W = V::width;
   int64_t vectors = (count + W - 1) / W, passes = (vectors + kMaxVectors - 1) / kMaxVectors;
   int64_t column = first;
   const int64_t end = first + count;
@@ -151,87 +190,52 @@ DG_INLINE void for_each_pass(int64_t first, int64_t count, const Body& body) {
   }
 }
 
+template <class Entry, class I>
+void rowwise(const SpmmArgs& args, int64_t begin, int64_t end) {
+  for_each_pass<typename Entry::V>(
+      0, Entry::parts * args.columns, [&]<int NV, bool Masked>(int64_t column, int tail) {
+        rows_pass<Entry, I, NV, Masked>(args, begin, end, column, tail);
+      });
+}
+
+template <class Entry, class I>
+void scatter(const SpmmArgs& args, int64_t begin, int64_t end) {
+  for_each_pass<typename Entry::V>(
+      Entry::parts * begin, Entry::parts * (end - begin),
+      [&]<int NV, bool Masked>(int64_t column, int tail) {
+        scatter_pass<Entry, I, NV, Masked>(args, column, tail);
+      });
+}
+
+// ---- the kernels ---------------------------------------------------------------------------------
+
 template <class T, class I>
 void csr_rowwise(const void* raw, int64_t begin, int64_t end, int, void*) {
-  const SpmmArgs& args = *static_cast<const SpmmArgs*>(raw);
-  for_each_pass<T>(0, args.columns, [&]<int NV, bool Masked>(int64_t column, int tail) {
-    rows_pass<T, I, NV, Masked>(args, begin, end, column, tail);
-  });
+  rowwise<Real<T>, I>(*static_cast<const SpmmArgs*>(raw), begin, end);
 }
-
-template <class T, class I>
-void csr_scatter(const void* raw, int64_t begin, int64_t end, int, void*) {
-  const SpmmArgs& args = *static_cast<const SpmmArgs*>(raw);
-  for_each_pass<T>(begin, end - begin, [&]<int NV, bool Masked>(int64_t column, int tail) {
-    scatter_pass<T, I, NV, Masked>(args, column, tail);
-  });
-}
-
-// ---- complex: plain loops ------------------------------------------------------------------------
-
-// One multiply-add of DESIGN's complex chain, a standing on the left of b.
-template <class T>
-DG_INLINE void complex_fma(T a_re, T a_im, T b_re, T b_im, T& re, T& im) {
-  re = fused(a_re, b_re, re);
-  re = fused(-a_im, b_im, re);
-  im = fused(a_re, b_im, im);
-  im = fused(a_im, b_re, im);
-}
-
-template <class T>
-DG_INLINE void complex_fma(bool sparse_is_left, const T* s, const T* x, T& re, T& im) {
-  if (sparse_is_left) {
-    complex_fma(s[0], s[1], x[0], x[1], re, im);
-  } else {
-    complex_fma(x[0], x[1], s[0], s[1], re, im);
-  }
-}
-
-constexpr int kComplexColumns = 8;
 
 template <class T, class I>
 void csr_rowwise_complex(const void* raw, int64_t begin, int64_t end, int, void*) {
   const SpmmArgs& args = *static_cast<const SpmmArgs*>(raw);
-  const I* indptr = static_cast<const I*>(args.indptr);
-  const I* indices = static_cast<const I*>(args.indices);
-  const T* values = static_cast<const T*>(args.values);
-  for (int64_t column = 0; column < args.columns; column += kComplexColumns) {
-    const int n = static_cast<int>(min64(kComplexColumns, args.columns - column));
-    const T* x = static_cast<const T*>(args.x) + 2 * column;
-    for (int64_t row = begin; row < end; ++row) {
-      T re[kComplexColumns] = {}, im[kComplexColumns] = {};
-      for (int64_t p = indptr[row]; p < indptr[row + 1]; ++p) {
-        const T* x_row = x + 2 * static_cast<int64_t>(indices[p]) * args.x_stride;
-        for (int c = 0; c < n; ++c)
-          complex_fma(args.sparse_is_left, values + 2 * p, x_row + 2 * c, re[c], im[c]);
-      }
-      T* y = static_cast<T*>(args.y) + 2 * (row * args.y_stride + column);
-      for (int c = 0; c < n; ++c) {
-        y[2 * c] = re[c];
-        y[2 * c + 1] = im[c];
-      }
-    }
+  if (args.sparse_is_left) {
+    rowwise<ComplexLeft<T>, I>(args, begin, end);
+  } else {
+    rowwise<ComplexRight<T>, I>(args, begin, end);
   }
+}
+
+template <class T, class I>
+void csr_scatter(const void* raw, int64_t begin, int64_t end, int, void*) {
+  scatter<Real<T>, I>(*static_cast<const SpmmArgs*>(raw), begin, end);
 }
 
 template <class T, class I>
 void csr_scatter_complex(const void* raw, int64_t begin, int64_t end, int, void*) {
   const SpmmArgs& args = *static_cast<const SpmmArgs*>(raw);
-  const I* indptr = static_cast<const I*>(args.indptr);
-  const I* indices = static_cast<const I*>(args.indices);
-  const T* values = static_cast<const T*>(args.values);
-  T* y = static_cast<T*>(args.y);
-  for (int64_t i = 0; i < args.minor; ++i) {
-    for (int64_t c = 2 * begin; c < 2 * end; ++c) y[2 * i * args.y_stride + c] = T(0);
-  }
-  for (int64_t k = 0; k < args.major; ++k) {
-    const T* x_row = static_cast<const T*>(args.x) + 2 * k * args.x_stride;
-    for (int64_t p = indptr[k]; p < indptr[k + 1]; ++p) {
-      T* y_row = y + 2 * static_cast<int64_t>(indices[p]) * args.y_stride;
-      for (int64_t c = begin; c < end; ++c) {
-        complex_fma(args.sparse_is_left, values + 2 * p, x_row + 2 * c, y_row[2 * c], y_row[2 * c + 1]);
-      }
-    }
+  if (args.sparse_is_left) {
+    scatter<ComplexLeft<T>, I>(args, begin, end);
+  } else {
+    scatter<ComplexRight<T>, I>(args, begin, end);
   }
 }
 

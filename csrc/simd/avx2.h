@@ -33,6 +33,11 @@ struct Simd<float> {
     return _mm256_blendv_ps(c, fma(a, b, c), _mm256_castsi256_ps(first(n)));
   }
   static vec fnma(vec a, vec b, vec c) { return _mm256_fnmadd_ps(a, b, c); }
+  // Lanes in pairs, for complex numbers: (re, im) everywhere, exchanged, or one of the two twice.
+  static vec set2(float re, float im) { return _mm256_unpacklo_ps(set1(re), set1(im)); }
+  static vec swap2(vec a) { return _mm256_permute_ps(a, 0xb1); }
+  static vec even(vec a) { return _mm256_moveldup_ps(a); }
+  static vec odd(vec a) { return _mm256_movehdup_ps(a); }
   static __m128 four(const float* base, const int32_t* i) {
     const __m128 low = _mm_unpacklo_ps(_mm_load_ss(base + i[0]), _mm_load_ss(base + i[1]));
     const __m128 high = _mm_unpacklo_ps(_mm_load_ss(base + i[2]), _mm_load_ss(base + i[3]));
@@ -63,6 +68,10 @@ struct Simd<double> {
     return _mm256_blendv_pd(c, fma(a, b, c), _mm256_castsi256_pd(first(n)));
   }
   static vec fnma(vec a, vec b, vec c) { return _mm256_fnmadd_pd(a, b, c); }
+  static vec set2(double re, double im) { return _mm256_unpacklo_pd(set1(re), set1(im)); }
+  static vec swap2(vec a) { return _mm256_permute_pd(a, 0x5); }
+  static vec even(vec a) { return _mm256_movedup_pd(a); }
+  static vec odd(vec a) { return _mm256_permute_pd(a, 0xf); }
   static __m128d two(const double* base, const int32_t* i) {
     return _mm_loadh_pd(_mm_load_sd(base + i[0]), base + i[1]);
   }
@@ -70,6 +79,9 @@ struct Simd<double> {
     return _mm256_insertf128_pd(_mm256_castpd128_pd256(two(base, i)), two(base, i + 2), 1);
   }
 };
+
+template <class T>
+using PairSimd = Simd<T>;
 
 }  // namespace
 }  // namespace deepgemm::DG_ISA

@@ -29,6 +29,11 @@ struct Simd<float> {
   static vec fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
   static vec fma_n(vec a, vec b, vec c, int n) { return _mm512_mask3_fmadd_ps(a, b, c, first(n)); }
   static vec fnma(vec a, vec b, vec c) { return _mm512_fnmadd_ps(a, b, c); }
+  // Lanes in pairs, for complex numbers: (re, im) everywhere, exchanged, or one of the two twice.
+  static vec set2(float re, float im) { return _mm512_unpacklo_ps(set1(re), set1(im)); }
+  static vec swap2(vec a) { return _mm512_permute_ps(a, 0xb1); }
+  static vec even(vec a) { return _mm512_moveldup_ps(a); }
+  static vec odd(vec a) { return _mm512_movehdup_ps(a); }
   // Sixteen loads and fifteen shuffles beat vgatherdps: 8 against 20 cycles on Zen 5, and gathers are
   // slowed down further by the mitigations of older Intel cores.
   static __m128 four(const float* base, const int32_t* i) {
@@ -60,6 +65,10 @@ struct Simd<double> {
   static vec fma(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
   static vec fma_n(vec a, vec b, vec c, int n) { return _mm512_mask3_fmadd_pd(a, b, c, first(n)); }
   static vec fnma(vec a, vec b, vec c) { return _mm512_fnmadd_pd(a, b, c); }
+  static vec set2(double re, double im) { return _mm512_unpacklo_pd(set1(re), set1(im)); }
+  static vec swap2(vec a) { return _mm512_permute_pd(a, 0x55); }
+  static vec even(vec a) { return _mm512_movedup_pd(a); }
+  static vec odd(vec a) { return _mm512_permute_pd(a, 0xff); }
   static __m128d two(const double* base, const int32_t* i) {
     return _mm_loadh_pd(_mm_load_sd(base + i[0]), base + i[1]);
   }
@@ -70,6 +79,9 @@ struct Simd<double> {
     return _mm512_insertf64x4(_mm512_castpd256_pd512(low), high, 1);
   }
 };
+
+template <class T>
+using PairSimd = Simd<T>;
 
 }  // namespace
 }  // namespace deepgemm::DG_ISA

@@ -31,5 +31,31 @@ struct Simd {
   static vec fma_n(vec a, vec b, vec c, int n) { return n > 0 ? fused(a, b, c) : c; }
 };
 
+// Vectors of one pair, the smallest that can hold a complex number.
+template <class T>
+struct PairSimd {
+  struct vec {
+    T re, im;
+  };
+  static constexpr int width = 2;
+
+  static vec zero() { return {T(0), T(0)}; }
+  static vec set1(T a) { return {a, a}; }
+  static vec set2(T re, T im) { return {re, im}; }
+  static vec load(const T* p) { return {p[0], p[1]}; }
+  static vec load_n(const T* p, int n) { return n > 0 ? load(p) : zero(); }
+  static void store(T* p, vec a) {
+    p[0] = a.re;
+    p[1] = a.im;
+  }
+  static void store_n(T* p, vec a, int n) {
+    if (n > 0) store(p, a);
+  }
+  static vec fma(vec a, vec b, vec c) { return {fused(a.re, b.re, c.re), fused(a.im, b.im, c.im)}; }
+  static vec swap2(vec a) { return {a.im, a.re}; }
+  static vec even(vec a) { return {a.re, a.re}; }
+  static vec odd(vec a) { return {a.im, a.im}; }
+};
+
 }  // namespace
 }  // namespace deepgemm::DG_ISA

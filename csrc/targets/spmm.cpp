@@ -1,6 +1,7 @@
 // The sparse × dense kernels of one ISA.
-#include "kernels/csr-inl.h"
 #include "targets/table-inl.h"
+
+#include "kernels/csr-inl.h"
 
 namespace deepgemm::DG_ISA {
 namespace {

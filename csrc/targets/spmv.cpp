@@ -1,6 +1,7 @@
 // The sparse × vector kernels of one ISA.
-#include "kernels/spmv-inl.h"
 #include "targets/table-inl.h"
+
+#include "kernels/spmv-inl.h"
 
 namespace deepgemm::DG_ISA {
 namespace {

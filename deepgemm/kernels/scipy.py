@@ -105,7 +105,8 @@ class NumPy(Kernel):
         flops = m * k * n * (8 if problem.accumulator.startswith("complex") else 2)
         rate = machine.flop_rate(isa, problem.accumulator) * BLAS_EFFICIENCY * machine.cores
         moved = (m * k + k * n + m * n) * problem.itemsize
-        return Cost(NUMPY_CALL + machine.call + max(flops / rate, machine.read(moved, moved, machine.cores)))
+        seconds = max(flops / rate, machine.read(moved, moved, machine.cores))
+        return Cost(NUMPY_CALL + machine.call + seconds, threads=machine.cores)
 
     def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
         dtype = np.dtype(problem.accumulator)

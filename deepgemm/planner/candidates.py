@@ -130,31 +130,39 @@ def choose(problem: Problem, candidates: Sequence[Candidate]) -> Choice:
     if not free:
         best = min(served, key=lambda c: (c.conversion + c.predicted, c.name))
         reason = "least conversion plus one call; every candidate needs a conversion"
-        return Choice(best, reason, *_rival(served, best))
+        return _with_outlook(problem, served, best, reason)
     current = min(free, key=lambda c: (c.predicted, c.name))
-    bar = current.predicted * (1.0 - LEAST_GAIN)
-    better = [c for c in served if c.conversion > 0.0 and c.predicted < bar]
-    if not better:
-        how = "no other kernel serves" if len(served) == 1 else "fastest of all"
-        return Choice(current, how, *_rival(free, current))
-    paid = [c for c in better if problem.spent_on(c.layout or "") >= c.conversion]
+    paid = [c for c in _better(served, current) if problem.spent_on(c.layout or "") >= c.conversion]
     if paid:
         best = min(paid, key=lambda c: (c.predicted, c.name))
         lost = problem.spent_on(best.layout or "")
         reason = f"its layout is paid for: {lost:.3g} s were lost without it"
-        return Choice(best, reason, *_rival(free, best))
+        return _with_outlook(problem, served, best, reason)
+    return _with_outlook(problem, served, current, "fastest that needs no conversion")
+
+
+def _better(served: Sequence[Candidate], current: Candidate) -> list[Candidate]:
+    """Return the candidates that a conversion would make faster than the current one."""
+    bar = current.predicted * (1.0 - LEAST_GAIN)
+    return [c for c in served if c.conversion > 0.0 and c.predicted < bar]
+
+
+def _with_outlook(problem: Problem, served: Sequence[Candidate], chosen: Candidate, reason: str) -> Choice:
+    """Return the choice with what could replace it, and the time to lose before it does."""
+    # Its own layout will exist by then, also for other kernels that read it.
+    later = [c._replace(conversion=0.0) if c.layout == chosen.layout else c for c in served]
+    better = _better(later, chosen)
+    if not better:
+        rivals = [c for c in later if c.conversion == 0.0 and c.name != chosen.name]
+        if not rivals:
+            return Choice(chosen, reason)
+        return Choice(chosen, reason, min(rivals, key=lambda c: (c.predicted, c.name)), 0.0)
     # The one that pays for itself after the fewest calls comes first; others are weighed after it.
-    target = min(better, key=lambda c: (c.conversion / (current.predicted - c.predicted), c.name))
-    price = target.conversion - problem.spent_on(target.layout or "")
-    calls = math.ceil(price / (current.predicted - target.predicted))
+    target = min(better, key=lambda c: (c.conversion / (chosen.predicted - c.predicted), c.name))
+    price = max(0.0, target.conversion - problem.spent_on(target.layout or ""))
+    calls = math.ceil(price / (chosen.predicted - target.predicted))
     worth = f"{target.name} is worth its layout after {calls:,} more calls"
-    return Choice(current, f"fastest without conversion; {worth}", target, price)
-
-
-def _rival(others: Sequence[Candidate], chosen: Candidate) -> tuple[Candidate | None, float]:
-    """Return the next best candidate, and that thinking again in its favour costs nothing."""
-    rival = min((c for c in others if c is not chosen), key=lambda c: (c.predicted, c.name), default=None)
-    return rival, math.inf if rival is None else 0.0
+    return Choice(chosen, f"{reason}; {worth}", target, price)
 
 
 def _evaluate(kernel: registry.Kernel, problem: Problem, machine: Machine) -> Candidate:

@@ -29,11 +29,6 @@ VECTOR_ROW_SECONDS = 2e-9
 COMPLEX_EFFICIENCY = 0.06
 
 
-def entries_bytes(problem: Problem) -> int:
-    """Return the bytes of one pass over the entries of S."""
-    return problem.normal.nnz * (problem.itemsize + operand.spec(problem).index_bytes)
-
-
 def spmm_seconds(
     problem: Problem,
     machine: Machine,
@@ -146,18 +141,12 @@ class Vector(_CompressedKernel):
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
         form = problem.normal
-        x_bytes = form.k * problem.itemsize
-        far = form.nnz * (1.0 - operand.spec(problem).structure.near)
+        chains = form.nnz * VECTOR_ENTRY_SECONDS + form.m * VECTOR_ROW_SECONDS
+        streamed = form.nnz * (problem.itemsize + operand.spec(problem).index_bytes)
+        near = operand.spec(problem).structure.near
 
         def seconds(threads: int) -> float:
-            chains = (form.nnz * VECTOR_ENTRY_SECONDS + form.m * VECTOR_ROW_SECONDS) / model.balance(
-                form, threads
-            )
-            streamed = entries_bytes(problem)
-            moved = machine.read(streamed, streamed + x_bytes, threads)
-            if x_bytes > machine.caches[0]:
-                moved += machine.read(far * model.LINE, x_bytes, threads)
-            return max(chains, moved)
+            return model.spmv_seconds(problem, machine, isa, chains, streamed, near, threads)
 
         once, threads = model.best_threads(problem, machine, form.m, seconds)
         name, conversion, nbytes = operand.conversion(problem, machine, self.lines)

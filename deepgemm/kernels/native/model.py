@@ -71,3 +71,40 @@ def best_threads(
         if shared < serial:
             return shared, most
     return serial, 1
+
+
+def spmv_seconds(
+    problem: Problem,
+    machine: Machine,
+    isa: str,
+    busy: float,
+    streamed: float,
+    near: float,
+    threads: int,
+) -> float:
+    """Return the seconds of a product with a vector, without the call.
+
+    Parameters
+    ----------
+    busy : float
+        Seconds of one thread with everything in L1.
+    streamed : float
+        Bytes of S and Y.
+    near : float
+        Share of entries whose element of X lies in the line that was fetched last.
+    threads : int
+        How many take part; rows are not cut, so uneven ones keep fewer of them busy.
+
+    Notes
+    -----
+    The larger of arithmetic and memory: S streams by while lines of X are fetched from where X lives.
+    """
+    form = problem.normal
+    share = balance(form, threads)
+    whole = int(share)
+    busy = max(busy, form.nnz * flops(problem) / machine.flop_rate(isa, problem.accumulator))
+    x_bytes = form.k * problem.itemsize
+    moved = machine.read(streamed, streamed + x_bytes, whole)
+    if x_bytes > machine.caches[0]:
+        moved += machine.read(form.nnz * (1.0 - near) * LINE, x_bytes, whole)
+    return max(busy / share, moved)

@@ -26,6 +26,9 @@ Lines = Literal["row", "col"]
 SORT_SECONDS = 4e-9
 SELL_SECONDS = 3e-9
 DENSE_SECONDS = 1.5e-9
+# Seconds per line of either kind (counters, offsets), and of any conversion at all (allocations, Python).
+LINE_SECONDS = 1e-9
+LEAST_SECONDS = 10e-6
 
 
 @dataclass(frozen=True)
@@ -164,11 +167,12 @@ def conversion(
         return name, 0.0, nbytes
     copy = machine.read(2 * nbytes, 2 * nbytes)
     if name in operand.donors:
-        return name, copy, nbytes
+        return name, copy + LEAST_SECONDS, nbytes
     per_entry = {"": SORT_SECONDS, "sell": SELL_SECONDS, "dense": DENSE_SECONDS}[kind]
     if name.startswith("values"):
         per_entry = 0.0
-    seconds = copy + nnz * per_entry
+    form = problem.normal
+    seconds = copy + nnz * per_entry + (form.m + form.k) * LINE_SECONDS + LEAST_SECONDS
     if kind == "sell":
         seconds += conversion(problem, machine, lines)[1]
     return name, seconds, nbytes

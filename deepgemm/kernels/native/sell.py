@@ -52,17 +52,13 @@ class SellVector(Kernel):
         structure = operand.spec(problem).structure
         fill = structure.window_fill if form.stored == "row" else 1.0
         slots = form.nnz / max(fill, 1e-3)
-        x_bytes = form.k * problem.itemsize
         streamed = slots * (problem.itemsize + INDEX_BYTES) + form.m * problem.itemsize
-        far = form.nnz * (1.0 - structure.near)
         per_slot = SLOT_SECONDS if problem.itemsize == 4 else SLOT_SECONDS_DOUBLE
 
+        lanes = slots * per_slot + form.m * ROW_SECONDS
+
         def seconds(threads: int) -> float:
-            lanes = (slots * per_slot + form.m * ROW_SECONDS) / model.balance(form, threads)
-            moved = machine.read(streamed, streamed + x_bytes, threads)
-            if x_bytes > machine.caches[0]:
-                moved += machine.read(far * model.LINE, x_bytes, threads)
-            return max(lanes, moved)
+            return model.spmv_seconds(problem, machine, isa, lanes, streamed, structure.near, threads)
 
         once, threads = model.best_threads(problem, machine, form.m, seconds)
         name, conversion, nbytes = operand.conversion(problem, machine, "row", "sell")

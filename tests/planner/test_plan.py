@@ -1,0 +1,116 @@
+"""Plans explain themselves, can be saved, and decide the same again."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+import deepgemm as dg
+from deepgemm.planner.plan import decide, replay
+
+
+@pytest.fixture
+def operands():
+    rng = np.random.default_rng(0)
+    matrix = scipy.sparse.random_array((120, 80), density=0.1, format="csr", rng=rng, dtype=np.float32)
+    return dg.CSR(matrix), rng.standard_normal((80, 6)).astype(np.float32)
+
+
+def test_attributes(operands):
+    A, X = operands
+    plan = dg.plan(A, X)
+    assert plan.kernel == plan.chosen.kernel == plan.candidates[0].kernel
+    assert plan.isa in dg.planner.machine.current().isas
+    assert plan.problem.left.shape == (120, 80)
+    assert repr(plan) == f"Plan(matmul: csr float32 120 × 80 × dense float32 80 × 6, {plan.chosen.name})"
+
+
+def test_explain_tells_everything(operands):
+    A, X = operands
+    text = str(dg.plan(A, X).explain())
+    for word in (
+        "csr float32 120 × 80 × dense float32 80 × 6",
+        "accumulated in float32",
+        "960 entries, density 0.1",
+        "chosen",
+        "predicted",
+        "conversion",
+        "workspace",
+        "refused: wants a vector, this operand has 6 columns",
+        "refused: rounds in an order of its own; reproducible=False admits it",
+    ):
+        assert word in text
+    for kernel in dg.show_kernels().tables[0].rows:
+        assert kernel[0] in text
+
+
+def test_explain_shows_layouts_and_account(operands):
+    A, X = operands
+    dg.plan(A, X[:, 0], kernel="sell_vector")
+    text = str(dg.plan(A, X[:, 0]).explain())
+    assert "layouts held" in text
+    assert "sell:csr (" in text
+
+
+def test_explain_as_html(operands):
+    A, X = operands
+    plan = dg.plan(A, X)
+    html = plan._repr_html_()
+    assert html == plan.explain()._repr_html_()
+    assert html.count("<table") == 2
+    assert "background:#2a7" in html  # the chosen one's bar
+    assert "background:#89b" in html
+    assert "font-weight:bold" in html
+    assert html.count("<") == html.count(">")
+
+
+def test_html_is_escaped():
+    from deepgemm.planner.report import Report, Table
+
+    html = Report("<b>", (("a&b", "'x'"),), (Table(("c",), (("<script>",),)),))._repr_html_()
+    assert "&lt;b&gt;" in html
+    assert "<script>" not in html
+
+
+def test_saved_plans_replay(operands):
+    A, X = operands
+    plan = dg.plan(A, X[:, 0], reuse=1000)
+    saved = plan.to_json()
+    assert json.loads(saved)["chosen"] == plan.chosen.name
+    again = replay(saved)
+    assert again.problem == plan.problem
+    assert again.machine == plan.machine
+    assert again.candidates == plan.candidates
+    assert again.choice == plan.decision.choice
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 0}', "nonsense"])
+def test_replay_refuses_what_it_did_not_save(text):
+    with pytest.raises(ValueError, match=r"not a plan saved by to_json|format 0, expected 1"):
+        replay(text)
+
+
+def test_same_problem_same_plan(make, machine):
+    assert decide(make.sparse(), machine) == decide(make.sparse(), machine)
+
+
+def test_plans_are_logged_on_request(operands, monkeypatch, caplog):
+    A, X = operands
+    with caplog.at_level(logging.INFO, logger="deepgemm"):
+        dg.plan(A, X)
+        assert not caplog.records
+        monkeypatch.setenv("DEEPGEMM_VERBOSE", "1")
+        dg.plan(A, X)
+    assert "plan for matmul" in caplog.text
+    assert "chosen" in caplog.text
+
+
+def test_nothing_is_printed(operands, capfd):
+    A, X = operands
+    dg.plan(A, X, reuse=10).explain()
+    A @ X
+    assert capfd.readouterr() == ("", "")
