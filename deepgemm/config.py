@@ -6,7 +6,6 @@ import math
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,6 +231,8 @@ def _default_cache_dir() -> Path:
     try:
         home = Path.home()
     except RuntimeError:  # an account without a home directory, as in some containers
+        import tempfile
+
         home = Path(tempfile.gettempdir())
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or str(home / "AppData" / "Local")

@@ -101,7 +101,8 @@ class Merge:
         again = ~self.first
         places = np.cumsum(self.first)[again] - 1
         # add.at is unbuffered: one addition after the other. reduceat would sum in pairs.
-        np.add.at(sums, places, data[again].astype(wide))
+        with np.errstate(all="ignore"):  # inf - inf is nan, as in every product; SciPy is silent too
+            np.add.at(sums, places, data[again].astype(wide))
         if data.dtype.kind in "iu" and data.dtype.itemsize == 1:
             _refuse_overflow(owner, sums, data.dtype)
         return sums.astype(data.dtype, copy=False)

@@ -18,7 +18,7 @@ FOLDERS = {
 }
 
 # What each room may import, besides its own modules. A module belongs to the longest name that fits.
-GROUND = ("deepgemm.errors", "deepgemm.config", "deepgemm.dtypes")
+GROUND = ("deepgemm.errors", "deepgemm.config", "deepgemm.dtypes", "deepgemm.rounding")
 CORE = ("deepgemm._core",)
 TYPES = (*GROUND, *CORE, "deepgemm.sparse")
 MEASURES = ("deepgemm.planner.structure", "deepgemm.planner.report", "deepgemm.kernels.registry")
@@ -34,9 +34,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "deepgemm.kernels.registry": TYPES,
     "deepgemm.kernels": (*TYPES, *MEASURES),
     "deepgemm.planner": PLANNER,
-    "deepgemm.reference": (*TYPES, "deepgemm.fma", "deepgemm.rounding"),
-    "deepgemm.rounding": GROUND,
-    "deepgemm.fma": (*GROUND, "deepgemm.rounding"),
+    "deepgemm.reference": (*TYPES, "deepgemm.fma"),
+    "deepgemm.rounding": ("deepgemm.errors", "deepgemm.dtypes"),
+    "deepgemm.fma": GROUND,
     "deepgemm.matrices": TYPES,
     "deepgemm.testing": (*TYPES, "deepgemm.reference", "deepgemm.matrices"),
     "deepgemm.ops": (*PLANNER, "deepgemm.kernels"),

@@ -1,5 +1,8 @@
 #include "bindings/arrays.h"
 
+#include <chrono>
+#include <thread>
+
 namespace deepgemm::bindings {
 
 bool has_element_strides(PyObject* array, std::int64_t item_size) {
@@ -44,6 +47,14 @@ DenseView view_of(PyObject* array, std::int64_t item_size, bool vector_is_row) {
   }
   const std::int64_t n = f.dimensions[0], stride = f.strides[0] / item_size;
   return vector_is_row ? DenseView{f.data, 1, n, 1, stride} : DenseView{f.data, n, 1, stride, 1};
+}
+
+ReleaseGil::~ReleaseGil() {
+  try {
+    PyEval_RestoreThread(state_);
+  } catch (...) {
+    for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+  }
 }
 
 void raise(const char* error, const std::string& message) {

@@ -34,6 +34,21 @@ void require_contiguous(const py::array& array, const char* name);
 // A view of a 1-D or 2-D array; a 1-D array becomes a row or a column.
 DenseView view_of(PyObject* array, std::int64_t item_size, bool vector_is_row);
 
+// Lets other Python threads run while a kernel does. Unlike pybind11's class it survives a thread that
+// comes back while the interpreter shuts down: CPython then ends the thread by unwinding its stack,
+// which would meet a noexcept destructor and abort the process. Here the thread waits for the end of the
+// process instead, as it does in Python 3.14.
+class ReleaseGil {
+ public:
+  ReleaseGil() : state_(PyEval_SaveThread()) {}
+  ~ReleaseGil();
+  ReleaseGil(const ReleaseGil&) = delete;
+  ReleaseGil& operator=(const ReleaseGil&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
+
 // Raises the class of that name in deepgemm.errors.
 [[noreturn]] void raise(const char* error, const std::string& message);
 std::string shape_text(PyObject* array);

@@ -103,7 +103,7 @@ std::unique_ptr<BoundSell> sell_build(const py::array& indptr, const py::array& 
   }
   std::unique_ptr<Sell> sell;
   {
-    py::gil_scoped_release release;
+    const ReleaseGil released;
     sell = build_sell(view, parallel::limit());
   }
   return bind_sell(std::move(sell), view, {indptr, indices});
@@ -118,7 +118,7 @@ std::unique_ptr<BoundSell> sell_refill(const BoundSell& old, const py::array& va
     raise("FormatError", "sell: other values do not fit");
   std::unique_ptr<Sell> sell;
   {
-    py::gil_scoped_release release;
+    const ReleaseGil released;
     sell = refill_sell(*old.sell, view, parallel::limit());
   }
   return bind_sell(std::move(sell), view, old.owners);
@@ -144,7 +144,7 @@ const char* defect_name(Defect defect) {
 
 Inspection inspect(const py::array& indptr, const py::array& indices, std::int64_t minor) {
   CompressedView view = compressed_view(indptr, indices, nullptr, minor);
-  py::gil_scoped_release release;
+  const ReleaseGil released;
   return inspect_compressed(view, indices.size(), parallel::limit());
 }
 
@@ -156,7 +156,7 @@ py::tuple transpose_arrays(const py::array& indptr, const py::array& indices, st
   py::array indptr_t = empty(minor + 1), indices_t = empty(view.nnz), positions = empty(view.nnz);
   {
     void *a = indptr_t.mutable_data(), *b = indices_t.mutable_data(), *c = positions.mutable_data();
-    py::gil_scoped_release release;
+    const ReleaseGil released;
     transpose(view, a, b, c);
   }
   return py::make_tuple(indptr_t, indices_t, positions);
@@ -183,7 +183,7 @@ DenseView dense_view(const py::array& array, DType dtype) {
 bool finite(const py::array& array) {
   const DType dtype = dtype_of(array, "array");
   const DenseView view = dense_view(array, dtype);
-  py::gil_scoped_release release;
+  const ReleaseGil released;
   return dense::all_finite(view, dtype, parallel::limit());
 }
 
@@ -201,7 +201,7 @@ py::tuple dense_to_csr(const py::array& array) {
   py::array_t<std::int64_t> start(view.rows + 1);
   std::int64_t* row_start = start.mutable_data();
   {
-    py::gil_scoped_release release;
+    const ReleaseGil released;
     row_start[0] = 0;
     dense::count_nonzeros(view, dtype, row_start, parallel::limit());
     for (std::int64_t r = 0; r < view.rows; ++r) row_start[r + 1] += row_start[r];
@@ -211,7 +211,7 @@ py::tuple dense_to_csr(const py::array& array) {
   {
     std::int32_t* columns = indices.mutable_data();
     void* data = values.mutable_data();
-    py::gil_scoped_release release;
+    const ReleaseGil released;
     dense::gather_nonzeros(view, dtype, row_start, columns, data, parallel::limit());
   }
   if (row_start[view.rows] <= std::numeric_limits<std::int32_t>::max()) {
@@ -238,7 +238,7 @@ std::shared_ptr<PackedMatrix> pack_right(const py::object& isa, const py::array&
   auto packed = std::make_shared<PackedMatrix>();
   Status status;
   {
-    py::gil_scoped_release release;
+    const ReleaseGil released;
     status = prepack_right(view, dtype, highest, parallel::limit(), *packed);
   }
   if (status != Status::ok) throw std::bad_alloc();
@@ -256,7 +256,7 @@ py::array dot_product(const py::object& isa, const py::array& left, const py::ar
   const Isa highest = isa_or_best(isa);
   void* result = out.mutable_data();
   {
-    py::gil_scoped_release release;
+    const ReleaseGil released;
     dot(a.data, a.row_stride, b.data, b.row_stride, a.rows, dtype, highest, result);
   }
   return out;

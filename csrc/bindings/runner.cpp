@@ -186,7 +186,7 @@ py::object run_native(State& s, PyObject* other, PyObject* out) {
   Status status;
   double seconds;
   {
-    py::gil_scoped_release release;
+    const ReleaseGil released;
     const auto start = std::chrono::steady_clock::now();
     const bool crosses = !s.check_finite || dense::all_finite(x, s.dtype, threads);
     status = (crosses ? s.product : s.fallback)->run(x, y, threads);

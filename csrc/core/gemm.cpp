@@ -10,6 +10,8 @@ namespace {
 
 // Multiply-adds for each thread below which another one is not worth waking.
 constexpr std::int64_t kWorkPerThread = std::int64_t{1} << 19;
+// An element that is fetched but hardly used counts as this many.
+constexpr std::int64_t kWorkPerElement = 4;
 // The operand that all tasks read is packed in stages of at least this size (it stays in L2 or L3), or of
 // this share of all three matrices up to the limit: larger stages read the other operand less often.
 constexpr std::int64_t kSharedBytes = std::int64_t{1} << 20;
@@ -19,9 +21,15 @@ constexpr std::int64_t kMostSharedBytes = std::int64_t{4} << 20;
 constexpr std::int64_t kOwnBytes = 256 << 10;
 // Up to this many rows A is the operand to share, and tasks split columns.
 constexpr std::int64_t kFlatRows = 192;
-// A right operand of at most this size is read where it stands: packing would cost as much as it saves.
+// A right operand of at most this size is read where it stands by any number of row tiles; a single tile
+// reads one of up to kCachedBytes there (12 x 512 x 512 227 GFLOP/s, packed 148), but narrow columns of
+// one in memory cost more than packing it by long rows (8 x 4096 x 4096 42 against 59).
 constexpr std::int64_t kDirectBytes = 32 << 10;
 
+// The block of k where nothing but a few rows of A has to stay in L1 or L2.
+constexpr std::int64_t kColumnDepth = 8192;
+// A right operand above this size is taken to be in memory, not in L3.
+constexpr std::int64_t kCachedBytes = 16 << 20;
 // A row of B is read this far while it is packed; a power of two of panels.
 constexpr std::int64_t kStripBytes = 1024;
 
@@ -55,30 +63,45 @@ struct Schedule {
   std::int64_t row_tasks = 1, col_tasks = 1;
   std::int64_t shared_budget = 0, shared_bytes = 0, own_a_bytes = 0, own_bytes = 0;
   int threads = 1;
-  bool share_a = false, share_b = false, direct_b = false;
+  bool share_a = false, share_b = false;
+  GemmDirect direct = GemmDirect::no;
 
   Schedule(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype, Isa isa, int most_threads,
-           bool prepacked, bool adjacent_columns)
+           bool prepacked, const DenseView& b)
       : blocking(gemm_blocking(isa, dtype)), size(static_cast<std::int64_t>(size_of(dtype))) {
     const std::int64_t tiles = ceil_div(m, blocking.tile_rows);
     tile_rows = ceil_div(m, tiles);
-    depth_block = std::max<std::int64_t>(1, ceil_div(k, std::max<std::int64_t>(1, ceil_div(k, blocking.depth))));
     const std::int64_t panels = ceil_div(n, blocking.panel);
     strip_panels = std::max<std::int64_t>(blocking.panels_for(tile_rows), strip_of(blocking, size));
-    threads = static_cast<int>(std::clamp<std::int64_t>(m * n * std::max<std::int64_t>(k, 1) / kWorkPerThread, 1,
-                                                        std::max(most_threads, 1)));
-    shared_budget = std::clamp((m * k + k * n + m * n) * size / kSharedPart, kSharedBytes, kMostSharedBytes);
+    const std::int64_t elements = m * k + k * n + m * n;
+    const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) +
+                        static_cast<double>(kWorkPerElement * elements);
+    threads = static_cast<int>(std::clamp(work / kWorkPerThread, 1.0, static_cast<double>(std::max(most_threads, 1))));
+    shared_budget = std::clamp(elements * size / kSharedPart, kSharedBytes, kMostSharedBytes);
     stage_depth = std::max<std::int64_t>(k, 1);
     stage_cols = n;
 
-    direct_b = !prepacked && adjacent_columns && !is_complex(dtype) &&
-               (tiles == 1 || (threads == 1 && k * n * size <= kDirectBytes));
-    if (m <= kFlatRows && (m <= n || direct_b)) {
-      cut_columns(tiles, ceil_div(panels, blocking.panels_for(tile_rows)));
+    if (!prepacked && !is_complex(dtype)) {
+      const std::int64_t bytes = k * n * size;
+      const bool one_pass = m <= blocking.rows_two_panels || (tiles == 1 && bytes <= kCachedBytes);
+      if (b.col_stride == 1 && (one_pass || (threads == 1 && bytes <= kDirectBytes))) {
+        direct = GemmDirect::by_rows;
+      } else if (b.row_stride == 1 && m <= blocking.rows_four_panels) {
+        direct = GemmDirect::by_columns;
+      }
+    }
+    const std::int64_t group = direct == GemmDirect::by_columns ? 1 : blocking.panels_for(tile_rows);
+    // Rows of B that are read in place are followed as far as possible, for the sake of the prefetcher.
+    const std::int64_t most_depth = direct == GemmDirect::by_columns ? kColumnDepth : blocking.depth;
+    const std::int64_t blocks = std::max<std::int64_t>(1, ceil_div(k, most_depth));
+    depth_block = std::max<std::int64_t>(1, ceil_div(k, blocks));
+    const bool packs_b = !prepacked && direct == GemmDirect::no;
+    if (m <= kFlatRows && (m <= n || direct != GemmDirect::no)) {
+      cut_columns(tiles, ceil_div(panels, group));
       share_a = row_tasks * col_tasks > 1;
       if (share_a) stage_depth = std::min(stage_depth, stage_blocks(m) * depth_block);
     } else {
-      share_b = !prepacked && !direct_b;
+      share_b = packs_b;
       if (share_b) choose_stage(panels);
       cut_rows(tiles, ceil_div(stage_cols, blocking.panel));
     }
@@ -88,7 +111,7 @@ struct Schedule {
     shared_bytes = round_up(shared_bytes, 64);
     if (!share_a) own_a_bytes = round_up(ceil_div(tiles, row_tasks) * tile_rows * depth_block * size, 64);
     own_bytes = own_a_bytes;
-    if (!share_b && !prepacked && !direct_b) {
+    if (packs_b && !share_b) {
       own_bytes += std::min(strip_panels, panels) * blocking.panel * depth_block * size;
     }
     own_bytes = round_up(own_bytes, 64);
@@ -127,6 +150,7 @@ struct Schedule {
       // Splitting columns makes several tasks pack the same rows.
       if (row_tasks < 2 * threads) col_tasks = std::min(ceil_div(panels, 2), ceil_div(2 * threads, row_tasks));
     }
+    if (row_tasks > threads) row_tasks = round_up(row_tasks, threads);
     row_tasks = std::min(row_tasks, tiles);
   }
 };
@@ -152,14 +176,15 @@ void pack_all(const FoundKernel& pack, const GemmPackArgs& args, int threads) {
 Status multiply(const DenseView& a, const DenseView& b, const PackedMatrix* packed, const DenseView& c,
                 DType dtype, const Kernels& kernels, int most_threads, bool swapped) {
   const std::int64_t m = c.rows, n = c.cols, k = a.cols;
-  const Schedule s(m, n, k, dtype, kernels.block.isa, most_threads, packed != nullptr, b.col_stride == 1);
+  const Schedule s(m, n, k, dtype, kernels.block.isa, most_threads, packed != nullptr, b);
   const Workspace memory(s.workspace());
   char* const shared = static_cast<char*>(memory.data());
   if (shared == nullptr) return Status::no_memory;
 
   GemmBlockArgs args{};
   args.swapped = swapped;
-  args.direct_b = s.direct_b;
+  args.direct = s.direct;
+  args.fetch_ahead = k * n * s.size > kCachedBytes;
   args.tile_rows = s.tile_rows;
   args.depth_block = s.depth_block;
   args.strip_panels = s.strip_panels;
@@ -264,7 +289,7 @@ Isa gemm_isa(DType dtype, Isa highest) {
 
 std::size_t gemm_workspace(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype, Isa highest, int threads) {
   if (m == 0 || n == 0) return 0;
-  return Schedule(m, n, k, dtype, gemm_isa(dtype, highest), threads, false, true).workspace();
+  return Schedule(m, n, k, dtype, gemm_isa(dtype, highest), threads, false, {}).workspace();
 }
 
 }  // namespace deepgemm

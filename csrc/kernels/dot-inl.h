@@ -4,14 +4,7 @@
 // vector, so one vector for each latency of FMA (4 cycles).
 
 #include "core/gemm_args.h"
-
-#ifndef DG_INLINE
-#if defined(__GNUC__)
-#define DG_INLINE inline __attribute__((always_inline))
-#else
-#define DG_INLINE inline
-#endif
-#endif
+#include "kernels/common-inl.h"
 
 namespace deepgemm::DG_ISA {
 namespace {

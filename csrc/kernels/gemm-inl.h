@@ -1,206 +1,20 @@
 // Packed, register-tiled C = A B in the stated order: each element of C is one chain over ascending k.
 //
 // A block of k begins by loading C into the accumulators (the first from zero), so blocking leaves no
-// trace. Counts for a tile of r rows and v vectors: for each k v loads, r broadcasts, r v FMAs; C is
-// read and written once for each block of k.
-//
-// Without gain: prefetching the C of the next tile, for reading or for writing (within 2 % either way at
-// 1024 to 2048 cubed).
+// trace.
 
-#include "core/gemm_args.h"
-#include "kernels/gemm_pack-inl.h"
+#include "kernels/gemm_tile-inl.h"
 
 namespace deepgemm::DG_ISA {
 namespace {
 
-// One register tile: rows of packed A against vectors of columns of B.
-template <class T>
-struct Tile {
-  const T* a;       // R values for each k
-  const T* b;
-  int64_t b_step;   // from one k to the next
-  int64_t b_panel;  // from one pair of vectors to the next
-  T* c;
-  int64_t c_stride;
-  int64_t depth;
-  int columns;      // valid columns
-  bool first;
-};
-
-template <class T>
-using TileFn = void (*)(const Tile<T>&);
-
-template <int W>
-DG_INLINE int lanes_of(int columns, int v) {
-  const int n = columns - v * W;
-  return n < 0 ? 0 : n < W ? n : W;
+template <class Kind>
+DG_INLINE void run_tile(int rows, int panels, const GemmBlockArgs& args, const Tile<typename Kind::scalar>& tile) {
+  if constexpr (Kind::reals == 1) {
+    if (args.direct == GemmDirect::by_columns) return Kind::run_columns(rows, args.fetch_ahead, tile);
+  }
+  Kind::run(rows, panels, args.swapped, tile);
 }
-
-// ---- real tiles ----------------------------------------------------------------------------------
-
-template <class T, int R, int NV, bool Masked>
-void real_tile(const Tile<T>& tile) {
-  using V = Simd<T>;
-  using vec = typename V::vec;
-  constexpr int W = V::width;
-  const auto load = [&](const T* p, int v) {
-    if constexpr (Masked) return V::load_n(p, lanes_of<W>(tile.columns, v));
-    return V::load(p);
-  };
-  vec acc[R][NV];
-  DG_UNROLL
-  for (int r = 0; r < R; ++r) {
-    DG_UNROLL
-    for (int v = 0; v < NV; ++v) {
-      acc[r][v] = tile.first ? V::zero() : load(tile.c + r * tile.c_stride + v * W, v);
-    }
-  }
-  const T* a = tile.a;
-  const T* b = tile.b;
-  for (int64_t k = 0; k < tile.depth; ++k, a += R, b += tile.b_step) {
-    const auto load_b = [&](int v) { return load(b + (v / 2) * tile.b_panel + (v % 2) * W, v); };
-    if constexpr (R >= NV) {
-      vec bs[NV];
-      for (int v = 0; v < NV; ++v) bs[v] = load_b(v);
-      for (int r = 0; r < R; ++r) {
-        const vec ar = V::set1(a[r]);
-        for (int v = 0; v < NV; ++v) acc[r][v] = V::fma(ar, bs[v], acc[r][v]);
-      }
-    } else {
-      vec as[R];
-      for (int r = 0; r < R; ++r) as[r] = V::set1(a[r]);
-      for (int v = 0; v < NV; ++v) {
-        const vec bv = load_b(v);
-        for (int r = 0; r < R; ++r) acc[r][v] = V::fma(as[r], bv, acc[r][v]);
-      }
-    }
-  }
-  DG_UNROLL
-  for (int r = 0; r < R; ++r) {
-    DG_UNROLL
-    for (int v = 0; v < NV; ++v) {
-      T* to = tile.c + r * tile.c_stride + v * W;
-      if constexpr (Masked) {
-        V::store_n(to, acc[r][v], lanes_of<W>(tile.columns, v));
-      } else {
-        V::store(to, acc[r][v]);
-      }
-    }
-  }
-}
-
-// Which tiles exist: [Masked][log2 of the vectors][rows - 1].
-template <class T>
-struct Real {
-  using scalar = T;
-  static constexpr int reals = 1;
-  static constexpr GemmBlocking blocking =
-      gemm_blocking(Isa::DG_ISA, sizeof(T) == 4 ? DType::f32 : DType::f64);
-  static constexpr int W = Simd<T>::width;
-
-  static void pack_left(const PackSource<T>& from, int64_t count, int64_t depth, T* to) {
-    pack_real(from, count, count, depth, to);
-  }
-  static void pack_right(const PackSource<T>& from, int64_t count, int64_t depth, T* to) {
-    pack_real(from, count, blocking.panel, depth, to);
-  }
-
-  template <int NV, bool Masked, int R>
-  static constexpr TileFn<T> at() {
-    constexpr int most = NV <= 2   ? blocking.tile_rows
-                         : NV == 4 ? blocking.rows_two_panels
-                                   : blocking.rows_four_panels;
-    if constexpr (R <= most && (NV > 1 || Masked)) return real_tile<T, R, NV, Masked>;
-    return nullptr;
-  }
-
-  // A switch would do; the table keeps the choice out of the inner loop's way.
-  struct Row {
-    TileFn<T> of[blocking.tile_rows];
-  };
-  template <int NV, bool Masked, int... R>
-  static constexpr Row row(Sequence<R...>) {
-    return {{at<NV, Masked, R + 1>()...}};
-  }
-  template <bool Masked, int Log>
-  static constexpr Row row() {
-    return row<1 << Log, Masked>(make_sequence<blocking.tile_rows>());
-  }
-  static constexpr Row tiles[2][4] = {{row<false, 0>(), row<false, 1>(), row<false, 2>(), row<false, 3>()},
-                                      {row<true, 0>(), row<true, 1>(), row<true, 2>(), row<true, 3>()}};
-
-  // `panels` are those of the group: the last may be partial, or a whole one of which half is needed.
-  static void run(int rows, int panels, bool, const Tile<T>& tile) {
-    int log = panels == 4 ? 3 : panels;
-    while (log > 0 && tile.columns <= (W << (log - 1))) --log;
-    const bool masked = log == 0 || tile.columns < (W << log);
-    tiles[masked][log].of[rows - 1](tile);
-  }
-};
-
-// ---- complex tiles: real and imaginary parts in vectors of their own ------------------------------
-
-template <class T, int R, bool Swapped>
-void complex_tile(const Tile<T>& tile) {
-  using V = Simd<T>;
-  using vec = typename V::vec;
-  constexpr int W = V::width;
-  vec re[R], im[R];
-  DG_UNROLL
-  for (int r = 0; r < R; ++r) {
-    re[r] = tile.first ? V::zero() : V::load(tile.c + r * tile.c_stride);
-    im[r] = tile.first ? V::zero() : V::load(tile.c + r * tile.c_stride + W);
-  }
-  const T* a = tile.a;
-  const T* b = tile.b;
-  for (int64_t k = 0; k < tile.depth; ++k, a += 2 * R, b += tile.b_step) {
-    const vec b_re = V::load(b), b_im = V::load(b + W);
-    for (int r = 0; r < R; ++r) {
-      const vec a_re = V::set1(a[2 * r]), a_im = V::set1(a[2 * r + 1]);
-      re[r] = V::fma(a_re, b_re, re[r]);
-      re[r] = V::fnma(a_im, b_im, re[r]);
-      if constexpr (Swapped) {
-        im[r] = V::fma(a_im, b_re, im[r]);
-        im[r] = V::fma(a_re, b_im, im[r]);
-      } else {
-        im[r] = V::fma(a_re, b_im, im[r]);
-        im[r] = V::fma(a_im, b_re, im[r]);
-      }
-    }
-  }
-  DG_UNROLL
-  for (int r = 0; r < R; ++r) {
-    V::store(tile.c + r * tile.c_stride, re[r]);
-    V::store(tile.c + r * tile.c_stride + W, im[r]);
-  }
-}
-
-template <class T>
-struct Complex {
-  using scalar = T;
-  static constexpr int reals = 2;
-  static constexpr GemmBlocking blocking =
-      gemm_blocking(Isa::DG_ISA, sizeof(T) == 4 ? DType::c64 : DType::c128);
-
-  static void pack_left(const PackSource<T>& from, int64_t count, int64_t depth, T* to) {
-    pack_complex_left(from, count, depth, to);
-  }
-  static void pack_right(const PackSource<T>& from, int64_t count, int64_t depth, T* to) {
-    pack_complex_right(from, count, blocking.panel, depth, to);
-  }
-
-  struct Row {
-    TileFn<T> of[blocking.tile_rows];
-  };
-  template <bool Swapped, int... R>
-  static constexpr Row row(Sequence<R...>) {
-    return {{complex_tile<T, R + 1, Swapped>...}};
-  }
-  static constexpr Row tiles[2] = {row<false>(make_sequence<blocking.tile_rows>()),
-                                   row<true>(make_sequence<blocking.tile_rows>())};
-
-  static void run(int rows, int, bool swapped, const Tile<T>& tile) { tiles[swapped].of[rows - 1](tile); }
-};
 
 // ---- C that a tile cannot write itself goes through a buffer ---------------------------------------
 
@@ -242,7 +56,7 @@ void buffered_tile(int rows, int panels, const GemmBlockArgs& args, Tile<typenam
   if (!tile.first) {
     copy_c(true, c, args.c.row_stride, args.c.col_stride, rows, tile.columns, buffer, tile.c_stride, Kind{});
   }
-  Kind::run(rows, panels, args.swapped, tile);
+  run_tile<Kind>(rows, panels, args, tile);
   copy_c(false, c, args.c.row_stride, args.c.col_stride, rows, tile.columns, buffer, tile.c_stride, Kind{});
 }
 
@@ -269,8 +83,8 @@ class Block {
       k0_ = k0;
       kc_ = min64(args_.depth_block, depth - k0);
       if (args_.packed_a == nullptr) pack_a();
-      const bool packs_b = args_.packed_b == nullptr && !args_.direct_b;
-      const int64_t group = Kind::blocking.panels_for(h_), strip = args_.strip_panels;
+      const bool packs_b = args_.packed_b == nullptr && args_.direct == GemmDirect::no;
+      const int64_t group = by_columns() ? 1 : Kind::blocking.panels_for(h_), strip = args_.strip_panels;
       for (int64_t p = panels_.begin; p < panels_.end; p += group) {
         if (packs_b && (p - panels_.begin) % strip == 0) pack_b(p, min64(strip, panels_.end - p));
         column_group(p, static_cast<int>(min64(group, panels_.end - p)));
@@ -279,6 +93,7 @@ class Block {
   }
 
  private:
+  bool by_columns() const { return args_.direct == GemmDirect::by_columns; }
   int rows_of(int64_t tile) const { return static_cast<int>(min64(h_, args_.c.rows - tile * h_)); }
 
   void pack_a() {
@@ -313,8 +128,8 @@ class Block {
       tile.b_panel = E * kPanel * args_.packed_b_depth;
       tile.b = static_cast<const T*>(args_.packed_b) + panel * tile.b_panel +
                (args_.packed_b_offset + k0_) * tile.b_step;
-    } else if (args_.direct_b) {
-      tile.b_step = args_.b.row_stride;
+    } else if (args_.direct != GemmDirect::no) {
+      tile.b_step = by_columns() ? args_.b.col_stride : args_.b.row_stride;
       tile.b_panel = kPanel;
       tile.b = b_at(panel);
     } else {
@@ -336,7 +151,7 @@ class Block {
       tile.c = static_cast<T*>(c.data) + E * (t * h_ * c.row_stride + panel * kPanel * c.col_stride);
       tile.c_stride = c.row_stride;
       if (E == 1 && c.col_stride == 1) {
-        Kind::run(rows_of(t), panels, args_.swapped, tile);
+        run_tile<Kind>(rows_of(t), panels, args_, tile);
       } else {
         buffered_tile<Kind>(rows_of(t), panels, args_, tile);
       }

@@ -89,6 +89,17 @@ void pack_rows(const PackSource<T>& from, int64_t count, int64_t width, int64_t 
   }
 }
 
+// A vector of n elements from each of `count` rows; lanes and rows beyond are zero.
+template <bool Ahead, class T, class Vec, int W>
+DG_INLINE void load_square(const T* from, int64_t stride, int64_t count, int n, Vec (&square)[W]) {
+  using V = Simd<T>;
+  DG_UNROLL
+  for (int i = 0; i < W; ++i, from += stride) {
+    if constexpr (Ahead) DG_PREFETCH(from + kBytesAhead / sizeof(T));
+    square[i] = i >= count ? V::zero() : n == W ? V::load(from) : V::load_n(from, n);
+  }
+}
+
 // Along k the source is contiguous: squares are transposed in registers. A group of rows is followed
 // to its end before the next one: with the loops the other way round the hardware lost track of the
 // streams (1024 x 1 x 1024 172 us instead of 122).
@@ -98,16 +109,10 @@ void pack_columns(const PackSource<T>& from, int64_t count, int64_t width, int64
   constexpr int64_t W = V::width;
   const T* const end = to + width * depth;
   for (int64_t p = (width - 1) / W * W; p >= 0; p -= W) {
-    const T* rows = from.data + p * from.across;
     for (int64_t k = 0; k < depth; k += W) {
       const int n = static_cast<int>(min64(W, depth - k));
       typename V::vec square[W];
-      DG_UNROLL
-      for (int64_t i = 0; i < W; ++i) {
-        const T* row = rows + i * from.across + k;
-        DG_PREFETCH(row + kBytesAhead / sizeof(T));
-        square[i] = p + i >= count ? V::zero() : n == W ? V::load(row) : V::load_n(row, n);
-      }
+      load_square<true>(from.data + p * from.across + k, from.across, count - p, n, square);
       transpose(square);
       DG_UNROLL
       for (int j = 0; j < W; ++j) {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
@@ -41,8 +40,7 @@ class Cost(NamedTuple):  # a tuple, because each plan makes one for every kernel
     layout: str | None = None
 
 
-@dataclass(frozen=True)
-class Executable:
+class Executable(NamedTuple):
     """A kernel with its fixed operand, ready to run.
 
     Attributes

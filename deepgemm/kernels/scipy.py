@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..rounding import rounded
 from ..sparse.base import SparseArray
 from ..sparse.interop import from_scipy, widened
 from .registry import Cost, Executable, Kernel
@@ -160,12 +161,13 @@ class _SparseProduct:
         other = self._ready(other, self._dtype)
         result = self._fixed @ other if self._fixed_left else other @ self._fixed
         result.sort_indices()  # SciPy's order is that of its hash of columns; the result is ours alone
-        return from_scipy("matmul", result.astype(self._output, copy=False))
+        result.data = rounded(result.data, self._output)
+        return from_scipy("matmul", result)
 
 
 def deliver(result: Any, dtype: np.dtype[Any], out: Any) -> Any:
     """Round a result once to the output dtype, into `out` if there is one."""
     if out is None:
-        return result.astype(dtype, copy=False)
-    np.copyto(out, result, casting="unsafe")
+        return rounded(result, dtype)
+    np.copyto(out, rounded(result, dtype))
     return out

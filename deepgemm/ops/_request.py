@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import operator
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +33,7 @@ SAMPLE_SHARE = 0.01
 LEAST_SAMPLE = 256
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """How a product is to be done; hashable, because cached plans are found by it.
 
     Attributes
@@ -64,6 +63,8 @@ def options(
     env: Settings,
 ) -> Options:
     """Check the options of a product."""
+    if dtype is None and threads is None and kernel is None and reproducible is True and env.kernel is None:
+        return _DEFAULT
     if threads is not None:
         threads = positive(op, "threads", threads)
     choice = env.kernel or ANY_KERNEL
@@ -81,9 +82,6 @@ def options(
 
 def default_options(env: Settings) -> Options:
     """Return the options of an operator, which takes none."""
-    choice = env.kernel
-    if choice is None:
-        return _DEFAULT
     return options("matmul", None, None, None, True, env)
 
 
@@ -150,10 +148,16 @@ def output_dtype(
         default = default_output(left, right, inner)
     if wanted is None or wanted == default:
         return chain, default
-    holds = wanted.kind == "c" or (chain.kind != "c" and (chain.kind in "biu" or is_float(wanted)))
-    if not holds:
+    if _rank(wanted) < _rank(chain):
         raise DTypeError(f"{op}: dtype is {wanted}, but the product is {chain}, which it cannot hold")
     return chain, wanted
+
+
+def _rank(dtype: np.dtype[Any]) -> int:
+    """Return which numbers a dtype holds: truth values, whole, real or complex ones."""
+    if is_float(dtype):
+        return 2
+    return {"b": 0, "i": 1, "u": 1, "c": 3}[dtype.kind]
 
 
 @lru_cache(maxsize=256)
@@ -188,13 +192,22 @@ def dense_spec(array: np.ndarray[Any, Any], structure: Structure = _NOT_LOOKED_A
     return OperandSpec("dense", array.shape, dtype_name(array.dtype), structure, order=order)
 
 
-def zero_structure(array: Any, other: Any, machine: machines.Machine) -> Structure:
-    """Return the structure of a dense operand, having looked for zeros within 1 % of the product's time."""
+def zero_structure(
+    array: Any, other: Any, side: Side, machine: machines.Machine, wanted: Options
+) -> Structure:
+    """Return the structure of a dense operand, having looked for zeros within 1 % of the product's time.
+
+    Not looked at is an operand of a product so short that a hundredth of it shows nothing, unless the
+    kernel that skips zeros is forced.
+    """
     if array.ndim != 2 or array.dtype.char not in "fdFD":
         return _NOT_LOOKED_AT
-    work = 2.0 * array.size * (other.size // max(array.shape[0], 1) if other.ndim == 2 else 1)
+    inner = other.shape[0] if side == "left" else other.shape[-1]
+    work = 2.0 * array.size * (other.size // max(inner, 1))
     rate = machine.flop_rate(machine.isas[0], "float32") * machine.cores
     samples = int(min(DENSE_SAMPLE, work / rate * SAMPLE_SHARE / SAMPLE_SECONDS))
+    if wanted.choice.algorithm == "dense_as_csr":
+        samples = DENSE_SAMPLE
     return measure_dense(array, samples) if samples >= LEAST_SAMPLE else _NOT_LOOKED_AT
 
 

@@ -16,6 +16,7 @@ from ..planner import machine as machines
 from ..planner.account import FOR_GOOD, Account, settle, terms
 from ..planner.plan import Plan, build, decide
 from ..planner.problem import Side
+from ..rounding import rounded
 from ..sparse.base import SparseArray, register_product
 from . import _kernels as _kernels
 from . import _request as request
@@ -211,7 +212,10 @@ def _both_dense(left: Any, right: Any, out: Any, wanted: request.Options, env: S
     if left.ndim == right.ndim == 1:
         return _dot(left, right, out, wanted)
     machine = machines.current(env.cache_dir)
-    structures = (request.zero_structure(left, right, machine), request.zero_structure(right, left, machine))
+    structures = (
+        request.zero_structure(left, right, "left", machine, wanted),
+        request.zero_structure(right, left, "right", machine, wanted),
+    )
     fixed = dense_fixed(left, right, structures)
     problem = request.problem_of("matmul", left, right, fixed, wanted, env, structures=structures)
     decision = decide(problem, machine)
@@ -230,8 +234,8 @@ def _dot(left: Any, right: Any, out: Any, wanted: request.Options) -> Any:
     chain, output = request.output_dtype("matmul", left.dtype, right.dtype, left.size, wanted.dtype)
     left, right = left.astype(chain, copy=False), right.astype(chain, copy=False)
     if chain.char in "fdFD":
-        return _core.dot(wanted.choice.isa, left, right).astype(output, copy=False)[()]
-    return np.asarray(np.dot(left, right)).astype(output, copy=False)[()]
+        return rounded(_core.dot(wanted.choice.isa, left, right), output)[()]
+    return rounded(np.dot(left, right), output)[()]
 
 
 def dense_fixed(left: Any, right: Any, structures: tuple[Any, Any]) -> Side:

@@ -82,13 +82,18 @@ def plan(
         if isinstance(array, SparseArray):
             array._check_fresh()
     machine = machines.current(env.cache_dir)
-    side, structures = _fixed_side(left, right, fixed, reuse, machine)
+    side, structures = _fixed_side(left, right, fixed, reuse, machine, wanted)
     problem = request.problem_of("matmul", left, right, side, wanted, env, reuse=reuse, structures=structures)
     return build(decide(problem, machine), left, right, FOR_GOOD, wanted.threads, env)
 
 
 def _fixed_side(
-    left: Any, right: Any, fixed: Any, reuse: int | None, machine: machines.Machine
+    left: Any,
+    right: Any,
+    fixed: Any,
+    reuse: int | None,
+    machine: machines.Machine,
+    wanted: request.Options,
 ) -> tuple[Side, tuple[Structure, Structure]]:
     """Return the operand to keep, and what was seen of dense operands in choosing it."""
     seen = (request._NOT_LOOKED_AT, request._NOT_LOOKED_AT)
@@ -106,8 +111,11 @@ def _fixed_side(
     if fixed is None and reuse is not None:
         raise ValueError("plan: fixed must be 'left' or 'right' when reuse is given for two dense operands")
     if fixed == "left":
-        return "left", (request.zero_structure(left, right, machine), seen[1])
+        return "left", (request.zero_structure(left, right, "left", machine, wanted), seen[1])
     if fixed == "right":
-        return "right", (seen[0], request.zero_structure(right, left, machine))
-    both = (request.zero_structure(left, right, machine), request.zero_structure(right, left, machine))
+        return "right", (seen[0], request.zero_structure(right, left, "right", machine, wanted))
+    both = (
+        request.zero_structure(left, right, "left", machine, wanted),
+        request.zero_structure(right, left, "right", machine, wanted),
+    )
     return dense_fixed(left, right, both), both

@@ -51,12 +51,12 @@ def get_num_threads() -> int:
 
 @contextmanager
 def threads(n: int) -> Iterator[None]:
-    """Limit the threads of products that the calling thread starts inside the block.
+    """Set how many threads the products may use that the calling thread starts inside the block.
 
     Parameters
     ----------
     n : int
-        At least 1. It lowers the limit of the process; it does not raise it.
+        At least 1. It takes the place of the number of the process, above or below it.
 
     Examples
     --------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from .candidates import Choice
 
@@ -18,8 +18,7 @@ LEAST_CALLS = 3
 LEAST_PRICE = 1e-3
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(NamedTuple):
     """What one kind of product on an operand has cost so far.
 
     Attributes
@@ -46,11 +45,10 @@ class Account:
 
     def without(self, layout: str | None) -> Account:
         """Return the account after `layout` was bought: a copy lost to eviction is saved for anew."""
-        return replace(self, spent=tuple(entry for entry in self.spent if entry[0] != layout))
+        return self._replace(spent=tuple(entry for entry in self.spent if entry[0] != layout))
 
 
-@dataclass(frozen=True)
-class Terms:
+class Terms(NamedTuple):
     """When a running plan asks to be thought over.
 
     Each call adds its time beyond `best` seconds to what is lost; beyond `price` it is due.

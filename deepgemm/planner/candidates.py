@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..errors import UnsupportedError
@@ -62,8 +61,7 @@ class Candidate(NamedTuple):  # a tuple, because each plan makes one for every k
         return f"{self.kernel}@{self.isa}" if self.isa else self.kernel
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """The chosen candidate, why, and when to think again.
 
     Attributes

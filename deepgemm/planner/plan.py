@@ -6,9 +6,8 @@ import json
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from .. import _core
 from ..config import Settings
 from ..errors import DTypeError, ShapeError, UnsupportedError
 from ..kernels import registry
+from ..rounding import rounded
 from ..sparse.base import SparseArray
 from .account import Terms
 from .candidates import Candidate, Choice, choose, rank
@@ -30,8 +30,7 @@ FORMAT = 1  # of `to_json`
 _log = logging.getLogger("deepgemm")
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """What was decided for a problem on a machine; everything that `explain()` shows.
 
     Attributes
@@ -126,12 +125,21 @@ class Plan(_core.Runner):
     ----------
     decision : Decision
         The problem, machine, candidates and choice that led to it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deepgemm as dg
+    >>> p = dg.plan(dg.CSR(np.eye(3)), np.ones(3), kernel="csr_vector")
+    >>> p.kernel
+    'csr_vector'
+    >>> p(np.array([1.0, 2.0, 3.0]))
+    array([1., 2., 3.])
     """
 
-    __slots__ = ("account_key", "decision")
+    __slots__ = ("decision",)
 
     decision: Decision
-    account_key: Any
 
     @property
     def problem(self) -> Problem:
@@ -170,6 +178,11 @@ class Plan(_core.Runner):
     def to_json(self) -> str:
         """Return the decision as JSON, from which `deepgemm.planner.plan.replay` decides again."""
         return json.dumps(self.decision.to_dict(), indent=1)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a plan cannot be pickled or copied: it is bound to memory; to_json() saves its decision"
+        )
 
     def __repr__(self) -> str:
         left, right = self.problem.left, self.problem.right
@@ -272,7 +285,6 @@ def build(
         return sparse
     plan = Plan()
     plan.decision = decision
-    plan.account_key = None
     bind(plan, decision, executable, fixed, terms, threads, options)
     return plan
 
@@ -358,8 +370,8 @@ class Casting:
             return self._inner(other, out=out)
         wide = self._inner(other).reshape(self._shape)
         if out is None:
-            return wide.astype(self._output, copy=False)
-        np.copyto(out, wide, casting="unsafe")
+            return rounded(wide, self._output)
+        np.copyto(out, rounded(wide, self._output))
         return out
 
 
@@ -382,7 +394,7 @@ def _guards(fixed: Any, problem: Problem) -> tuple[Any, ...]:
 def _with_isa(decision: Decision, isa: str) -> Decision:
     chosen = decision.choice.candidate._replace(isa=isa)
     candidates = tuple(chosen if c == decision.choice.candidate else c for c in decision.candidates)
-    return replace(decision, candidates=candidates, choice=replace(decision.choice, candidate=chosen))
+    return decision._replace(candidates=candidates, choice=decision.choice._replace(candidate=chosen))
 
 
 def _log_plan(decision: Decision) -> None:

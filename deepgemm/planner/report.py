@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Report", "Table", "count", "seconds", "size"]
 
@@ -55,8 +55,7 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """Rows of text under a heading; one column of it may be drawn as bars in HTML.
 
     Attributes
@@ -114,7 +113,6 @@ class Table:
         return "".join(lines)
 
 
-@dataclass(frozen=True)
 class Report:
     """A title, lines of facts and tables: what the library shows instead of printing.
 
@@ -128,9 +126,12 @@ class Report:
         Shown below the facts.
     """
 
-    title: str
-    facts: tuple[tuple[str, str], ...] = ()
-    tables: tuple[Table, ...] = ()
+    __slots__ = ("facts", "tables", "title")
+
+    def __init__(
+        self, title: str, facts: tuple[tuple[str, str], ...] = (), tables: tuple[Table, ...] = ()
+    ) -> None:
+        self.title, self.facts, self.tables = title, facts, tables
 
     def __str__(self) -> str:
         width = max((len(name) for name, _ in self.facts), default=0)
@@ -140,7 +141,8 @@ class Report:
             parts += ["", table.text()]
         return "\n".join(parts)
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
     def _repr_html_(self) -> str:
         facts = "".join(

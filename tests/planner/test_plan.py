@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 
 import numpy as np
 import pytest
@@ -92,6 +93,12 @@ def test_saved_plans_replay(operands):
 def test_replay_refuses_what_it_did_not_save(text):
     with pytest.raises(ValueError, match=r"not a plan saved by to_json|format 0, expected 1"):
         replay(text)
+
+
+def test_plans_are_not_pickled(operands):
+    A, X = operands
+    with pytest.raises(TypeError, match=r"cannot be pickled or copied: .*to_json\(\) saves its decision"):
+        pickle.dumps(dg.plan(A, X))
 
 
 def test_same_problem_same_plan(make, machine):

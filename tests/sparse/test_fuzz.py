@@ -34,8 +34,14 @@ values = st.one_of(
 shapes = st.one_of(st.none(), st.tuples(st.integers(-1, 6), st.integers(-1, 6)))
 
 
+# Coordinates without a shape imply one; matrices of more lines than this would fill the memory.
+LARGEST = 10_000
+
+
 def exercise(array) -> None:
     """Use everything that reads the structure; the results must agree."""
+    if max(array.shape) > LARGEST:
+        return
     with np.errstate(all="ignore"):
         try:
             full = array.toarray()
@@ -67,6 +73,8 @@ def test_compressed_parts(data, minor, indptr, shape, kind):
 @given(values, index_arrays, index_arrays, shapes, st.sampled_from([dg.CSR, dg.CSC, dg.COO, dg.BSR]))
 def test_coordinates(data, row, col, shape, kind):
     before = [part.copy() for part in (data, row, col)]
+    if shape is None and any(part.dtype.kind in "iu" and part.max(initial=0) > LARGEST for part in (row, col)):
+        kind = dg.COO  # the only format whose size does not depend on the shape
     try:
         array = kind((data, (row, col)), shape=shape)
     except OURS:

@@ -22,11 +22,16 @@ ENTRY_SECONDS = 0.5e-9
 ROW_SECONDS = 3e-9
 # Scattering loads and stores a vector of Y for each vector of X, so stores bound it.
 SCATTER_EFFICIENCY = 0.25
-# One chain advances by one entry in the latency of an FMA; a few rows run side by side.
-VECTOR_ENTRY_SECONDS = 0.3e-9
+# Seconds per entry whose store covers part of a register: the next load of it cannot be forwarded.
+SCATTER_PARTIAL_SECONDS = 3.5e-9
+# A few rows run side by side over the length that they share; what is left of the longer ones runs
+# alone, one entry in the latency of an FMA. That grows with the spread of the lengths.
+VECTOR_ENTRY_SECONDS = 0.4e-9
+VECTOR_SKEW = 1.2
 VECTOR_ROW_SECONDS = 2e-9
-# Plain loops over real and imaginary parts, not vectorised.
-COMPLEX_EFFICIENCY = 0.06
+# Real and imaginary parts share registers: swapping them costs as much as the arithmetic.
+COMPLEX_EFFICIENCY = 0.3
+COMPLEX_VECTOR = 2.5  # entries of a complex vector product, in those of a real one
 
 
 def spmm_seconds(
@@ -50,7 +55,7 @@ def spmm_seconds(
     passes = -(-wide // PASS_VECTORS)
     if problem.accumulator.startswith("complex"):
         efficiency = min(efficiency, COMPLEX_EFFICIENCY)
-    lanes = wide * vector_bytes // problem.itemsize if efficiency > COMPLEX_EFFICIENCY else n
+    lanes = wide * vector_bytes // problem.itemsize
     arithmetic = (
         nnz * lanes * model.flops(problem) / (machine.flop_rate(isa, problem.accumulator) * efficiency)
     )
@@ -114,11 +119,15 @@ class Scatter(_CompressedKernel):
         form = problem.normal
         index_bytes = operand.spec(problem).index_bytes
         y_bytes = form.m * form.n * problem.itemsize
+        whole = form.n * problem.itemsize % machine.vector_bytes(isa) == 0
+        # Every pass stores to all rows, but only the last one of each row is partial.
+        partial = 0.0 if whole else form.nnz * SCATTER_PARTIAL_SECONDS
 
         def seconds(threads: int) -> float:
             # Every thread reads all of S; rows of Y are read and written where Y lives.
             busy = spmm_seconds(problem, machine, isa, form.nnz, index_bytes, SCATTER_EFFICIENCY, threads)
-            return busy + machine.read(2 * form.nnz * form.n * problem.itemsize, y_bytes, threads)
+            stored = machine.read(2 * form.nnz * form.n * problem.itemsize, y_bytes, threads)
+            return busy + max(stored, partial)
 
         wide = model.vectors(form.n, problem, machine.vector_bytes(isa))
         once, threads = model.best_threads(problem, machine, wide, seconds)
@@ -141,12 +150,15 @@ class Vector(_CompressedKernel):
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
         form = problem.normal
-        chains = form.nnz * VECTOR_ENTRY_SECONDS + form.m * VECTOR_ROW_SECONDS
+        structure = operand.spec(problem).structure
+        complex_ = problem.accumulator.startswith("complex")
+        per_entry = VECTOR_ENTRY_SECONDS * (COMPLEX_VECTOR if complex_ else 1.0)
+        uneven = 1.0 + VECTOR_SKEW * (structure.skew if form.stored == "row" else 0.0)
+        chains = form.nnz * per_entry * uneven + form.m * VECTOR_ROW_SECONDS
         streamed = form.nnz * (problem.itemsize + operand.spec(problem).index_bytes)
-        near = operand.spec(problem).structure.near
 
         def seconds(threads: int) -> float:
-            return model.spmv_seconds(problem, machine, isa, chains, streamed, near, threads)
+            return model.spmv_seconds(problem, machine, isa, chains, streamed, structure.near, threads)
 
         once, threads = model.best_threads(problem, machine, form.m, seconds)
         name, conversion, nbytes = operand.conversion(problem, machine, self.lines)

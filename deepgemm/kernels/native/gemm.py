@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from ...planner.problem import Problem
 
 # Share of the FMA peak on large operands: panels are packed, the tile of C stays in registers.
-EFFICIENCY = 0.8
-# Rows of a register tile, and vectors in one of its rows; edges are computed on whole tiles.
+EFFICIENCY = 0.85
+# Rows of a full register tile. A vector of the other operand is loaded once for all rows of a tile, so
+# that few rows wait for loads: r of them reach r / (r + 1) of the rest.
 TILE_ROWS = 14
-TILE_VECTORS = 2
 # Seconds of set-up for each tile of results.
-TILE_SECONDS = 30e-9
+TILE_SECONDS = 15e-9
 # Bytes of panels kept during a call, for each thread.
 WORKSPACE = 2 << 20
-COMPLEX_EFFICIENCY = 0.06
+# Up to this many rows or columns the larger operand is read where it stands, not packed.
+LEAST_PACKED = 4
 # Seconds per element to look for zeros, and for each entry found, when a dense operand is made sparse.
 SCAN_SECONDS = 0.15e-9
 KEEP_SECONDS = 1.5e-9
@@ -33,18 +34,27 @@ LEAST_ZERO_SHARE = 0.5
 
 
 def gemm_seconds(problem: Problem, machine: Machine, isa: str, threads: int) -> float:
-    """Return the seconds of a dense product whose operands are packed already."""
+    """Return the seconds of a dense product whose operands are packed already.
+
+    Lanes run along the columns of the result, or along its rows if the columns do not fill a vector.
+    """
     m, k, n = problem.extents
     size = problem.itemsize
-    complex_ = problem.accumulator.startswith("complex")
-    lanes = 1 if complex_ else TILE_VECTORS * max(1, machine.vector_bytes(isa) // size)
-    rows, columns = -(-m // TILE_ROWS) * TILE_ROWS, -(-n // lanes) * lanes
-    efficiency = COMPLEX_EFFICIENCY if complex_ else EFFICIENCY
-    rate = machine.flop_rate(isa, problem.accumulator) * efficiency
-    arithmetic = rows * columns * k * model.flops(problem) / rate
-    tiles = (rows // TILE_ROWS) * (columns // lanes)
+    lanes = max(1, machine.vector_bytes(isa) // size)
+    along, across = (n, m) if n >= lanes or n >= m else (m, n)
+    vectors = -(-along // lanes)
+    rows = min(max(across, 1), TILE_ROWS)
+    rate = machine.flop_rate(isa, problem.accumulator) * EFFICIENCY * rows / (rows + 1)
+    arithmetic = vectors * lanes * across * k * model.flops(problem) / rate
+    tiles = vectors / 2 * -(-across // TILE_ROWS)
     moved = (m * k + k * n + 2 * m * n) * size
     return max((arithmetic + tiles * TILE_SECONDS) / threads, machine.read(moved, moved, threads))
+
+
+def packing_seconds(problem: Problem, machine: Machine, nbytes: float, threads: int) -> float:
+    """Return the seconds to pack an operand of so many bytes: it is read and written once."""
+    m, _, n = problem.extents
+    return 0.0 if min(m, n) <= LEAST_PACKED else machine.read(2 * nbytes, 2 * nbytes, threads)
 
 
 class Gemm(Kernel):
@@ -83,13 +93,13 @@ class Gemm(Kernel):
         once += model.call_seconds(problem, machine)
         left, right = m * k * size, k * n * size
         fixed, other = (left, right) if problem.fixed == "left" else (right, left)
-        once += machine.read(2 * other, 2 * other, threads)
+        once += packing_seconds(problem, machine, other, threads)
         if problem.sparse_sides:
             name, conversion, nbytes = operand.conversion(problem, machine, "row", "dense")
             # The dense copy is packed in every call; the other operand is looked through for inf and nan.
-            once += machine.read(2 * fixed, 2 * fixed, threads) + machine.read(other, other, threads)
+            once += packing_seconds(problem, machine, fixed, threads) + machine.read(other, other, threads)
             return Cost(once, conversion, WORKSPACE * threads, nbytes, threads, name)
-        packing = machine.read(2 * fixed, 2 * fixed, threads)
+        packing = packing_seconds(problem, machine, fixed, threads)
         if problem.reuse is not None:
             return Cost(once, packing, WORKSPACE * threads, fixed, threads, "packed")
         return Cost(once + packing, 0.0, WORKSPACE * threads, 0, threads)
@@ -172,4 +182,7 @@ def as_matrix(problem: Problem, array: Any) -> Any:
     """Return a fixed dense operand as a matrix of the chain's dtype, without a copy where it is one."""
     if array.ndim == 1:
         array = array[None, :] if problem.fixed == "left" else array[:, None]
-    return np.asarray(array, dtype=problem.accumulator)
+    array = np.asarray(array, dtype=problem.accumulator)
+    # Kernels step in whole elements from aligned addresses; fields of records may have neither.
+    stepped = not any(stride % array.itemsize for stride in array.strides)
+    return array if stepped and array.flags.aligned else array.copy()

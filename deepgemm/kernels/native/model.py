@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 DTYPES = ("float32", "float64", "complex64", "complex128")
 
 LINE = 64  # bytes fetched for one element somewhere in memory
+CHAIN_SECONDS = 1e-9  # latency of one FMA: the longest row cannot be faster than its chain
 
 
 def refuse_dtype(problem: Problem) -> str | None:
@@ -107,4 +108,4 @@ def spmv_seconds(
     moved = machine.read(streamed, streamed + x_bytes, whole)
     if x_bytes > machine.caches[0]:
         moved += machine.read(form.nnz * (1.0 - near) * LINE, x_bytes, whole)
-    return max(busy / share, moved)
+    return max(busy / share, moved, form.longest * CHAIN_SECONDS)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -31,8 +30,7 @@ LINE_SECONDS = 1e-9
 LEAST_SECONDS = 10e-6
 
 
-@dataclass(frozen=True)
-class Compressed:
+class Compressed(NamedTuple):
     """Lines of entries; a layout when it is a copy.
 
     Attributes
@@ -61,8 +59,7 @@ class Compressed:
         return Compressed(self.indptr, self.indices, data.astype(self.data.dtype, copy=False), self.positions)
 
 
-@dataclass(frozen=True)
-class Values:
+class Values(NamedTuple):
     """The values alone, in another dtype; their structure is the owner's."""
 
     data: Array
@@ -77,8 +74,7 @@ class Values:
         return Values(values.astype(self.data.dtype))
 
 
-@dataclass(frozen=True)
-class Slices:
+class Slices(NamedTuple):
     """SELL: rows sorted by length in windows, padded in slices of one vector's height."""
 
     sell: _core.Sell
@@ -98,8 +94,7 @@ class Slices:
         return Slices(filled, self.positions, self.dtype)
 
 
-@dataclass(frozen=True)
-class Dense:
+class Dense(NamedTuple):
     """The operand with its zeros filled in."""
 
     array: Array
