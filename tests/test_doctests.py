@@ -6,9 +6,10 @@ import doctest
 import importlib
 import pkgutil
 
-import deepgemm
 import numpy as np
 import pytest
+
+import deepgemm
 
 NEEDS_EXTRAS = {"deepgemm.cli.peer_worker": "talks to peers that need not be installed"}
 

@@ -76,7 +76,8 @@ struct Schedule {
     const std::int64_t elements = m * k + k * n + m * n;
     const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) +
                         static_cast<double>(kWorkPerElement * elements);
-    threads = static_cast<int>(std::clamp(work / kWorkPerThread, 1.0, static_cast<double>(std::max(most_threads, 1))));
+    threads = static_cast<int>(
+        std::clamp(work / kWorkPerThread, 1.0, static_cast<double>(std::max(most_threads, 1))));
     shared_budget = std::clamp(elements * size / kSharedPart, kSharedBytes, kMostSharedBytes);
     stage_depth = std::max<std::int64_t>(k, 1);
     stage_cols = n;
@@ -126,7 +127,8 @@ struct Schedule {
   }
 
   void choose_stage(std::int64_t panels) {
-    const std::int64_t most = std::max<std::int64_t>(1, shared_budget / (blocking.panel * size * depth_block));
+    const std::int64_t most =
+        std::max<std::int64_t>(1, shared_budget / (blocking.panel * size * depth_block));
     if (panels > most) {
       stage_cols = ceil_div(panels, ceil_div(panels, most)) * blocking.panel;
       stage_depth = depth_block;
@@ -148,7 +150,8 @@ struct Schedule {
     if (threads > 1) {
       row_tasks = std::max(row_tasks, std::min<std::int64_t>(4 * threads, ceil_div(tiles, kFewTiles)));
       // Splitting columns makes several tasks pack the same rows.
-      if (row_tasks < 2 * threads) col_tasks = std::min(ceil_div(panels, 2), ceil_div(2 * threads, row_tasks));
+      if (row_tasks < 2 * threads)
+        col_tasks = std::min(ceil_div(panels, 2), ceil_div(2 * threads, row_tasks));
     }
     if (row_tasks > threads) row_tasks = round_up(row_tasks, threads);
     row_tasks = std::min(row_tasks, tiles);
@@ -162,7 +165,8 @@ char* offset(const void* data, std::int64_t elements, std::int64_t size) {
 // Rows [row, row + rows) and columns [col, col + cols).
 DenseView window(const DenseView& v, std::int64_t row, std::int64_t rows, std::int64_t col, std::int64_t cols,
                  std::int64_t size) {
-  return {offset(v.data, row * v.row_stride + col * v.col_stride, size), rows, cols, v.row_stride, v.col_stride};
+  return {offset(v.data, row * v.row_stride + col * v.col_stride, size), rows, cols, v.row_stride,
+          v.col_stride};
 }
 
 void pack_all(const FoundKernel& pack, const GemmPackArgs& args, int threads) {
@@ -215,8 +219,10 @@ Status multiply(const DenseView& a, const DenseView& b, const PackedMatrix* pack
       if (s.share_b) {
         args.packed_b = shared;
         args.packed_b_depth = depth;
-        pack_all(kernels.pack_right,
-                 {args.b.data, cols, b.col_stride, depth, b.row_stride, s.blocking.panel, s.strip_panels, shared}, s.threads);
+        pack_all(
+            kernels.pack_right,
+            {args.b.data, cols, b.col_stride, depth, b.row_stride, s.blocking.panel, s.strip_panels, shared},
+            s.threads);
       }
       parallel::run(s.threads, args.row_tasks * args.col_tasks, [&](std::int64_t task, int thread) {
         kernels.block.run(&args, task, task + 1, thread, shared + s.shared_bytes + thread * s.own_bytes);
@@ -287,7 +293,8 @@ Isa gemm_isa(DType dtype, Isa highest) {
   return find_kernel(KernelId::gemm_block, dtype, IndexType::i32, highest).isa;
 }
 
-std::size_t gemm_workspace(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype, Isa highest, int threads) {
+std::size_t gemm_workspace(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype, Isa highest,
+                           int threads) {
   if (m == 0 || n == 0) return 0;
   return Schedule(m, n, k, dtype, gemm_isa(dtype, highest), threads, false, {}).workspace();
 }

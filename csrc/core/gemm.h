@@ -36,12 +36,14 @@ std::size_t prepacked_bytes(std::int64_t rows, std::int64_t cols, DType dtype, I
 // C^T = B^T A^T, so that `b` is the left operand of what the user wrote: the complex order depends on it.
 Status gemm(const DenseView& a, const DenseView& b, const DenseView& c, DType dtype, Isa highest, int threads,
             bool swap_roles = false);
-Status gemm(const DenseView& a, const PackedMatrix& b, const DenseView& c, int threads, bool swap_roles = false);
+Status gemm(const DenseView& a, const PackedMatrix& b, const DenseView& c, int threads,
+            bool swap_roles = false);
 
 // The ISA that gemm runs when asked for `highest`.
 Isa gemm_isa(DType dtype, Isa highest);
 
 // Scratch bytes of one product, for the planner.
-std::size_t gemm_workspace(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype, Isa highest, int threads);
+std::size_t gemm_workspace(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype, Isa highest,
+                           int threads);
 
 }  // namespace deepgemm

@@ -60,8 +60,8 @@ enum class GemmDirect : std::uint8_t { no, by_rows, by_columns };
 // and of column panels: task t has part t % row_tasks of the tiles and t / row_tasks of the panels.
 struct GemmBlockArgs {
   DenseView a, b, c;
-  bool first;    // the stretch begins at k = 0: chains start from +0, not from C
-  bool swapped;  // `b` holds the left operand of what the user wrote (complex order)
+  bool first;         // the stretch begins at k = 0: chains start from +0, not from C
+  bool swapped;       // `b` holds the left operand of what the user wrote (complex order)
   GemmDirect direct;  // set only where packed_b is null
   bool fetch_ahead;   // B comes from memory
   std::int64_t tile_rows;

@@ -192,19 +192,18 @@ DG_INLINE void for_each_pass(int64_t first, int64_t count, const Body& body) {
 
 template <class Entry, class I>
 void rowwise(const SpmmArgs& args, int64_t begin, int64_t end) {
-  for_each_pass<typename Entry::V>(
-      0, Entry::parts * args.columns, [&]<int NV, bool Masked>(int64_t column, int tail) {
-        rows_pass<Entry, I, NV, Masked>(args, begin, end, column, tail);
-      });
+  for_each_pass<typename Entry::V>(0, Entry::parts * args.columns,
+                                   [&]<int NV, bool Masked>(int64_t column, int tail) {
+                                     rows_pass<Entry, I, NV, Masked>(args, begin, end, column, tail);
+                                   });
 }
 
 template <class Entry, class I>
 void scatter(const SpmmArgs& args, int64_t begin, int64_t end) {
-  for_each_pass<typename Entry::V>(
-      Entry::parts * begin, Entry::parts * (end - begin),
-      [&]<int NV, bool Masked>(int64_t column, int tail) {
-        scatter_pass<Entry, I, NV, Masked>(args, column, tail);
-      });
+  for_each_pass<typename Entry::V>(Entry::parts * begin, Entry::parts * (end - begin),
+                                   [&]<int NV, bool Masked>(int64_t column, int tail) {
+                                     scatter_pass<Entry, I, NV, Masked>(args, column, tail);
+                                   });
 }
 
 // ---- the kernels ---------------------------------------------------------------------------------

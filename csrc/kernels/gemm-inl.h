@@ -9,7 +9,8 @@ namespace deepgemm::DG_ISA {
 namespace {
 
 template <class Kind>
-DG_INLINE void run_tile(int rows, int panels, const GemmBlockArgs& args, const Tile<typename Kind::scalar>& tile) {
+DG_INLINE void run_tile(int rows, int panels, const GemmBlockArgs& args,
+                        const Tile<typename Kind::scalar>& tile) {
   if constexpr (Kind::reals == 1) {
     if (args.direct == GemmDirect::by_columns) return Kind::run_columns(rows, args.fetch_ahead, tile);
   }
@@ -49,6 +50,8 @@ template <class Kind>
 void buffered_tile(int rows, int panels, const GemmBlockArgs& args, Tile<typename Kind::scalar> tile) {
   using T = typename Kind::scalar;
   constexpr int kTwoVectors = 2 * Simd<T>::width;
+  static_assert(2 * Kind::blocking.rows_two_panels <= Kind::blocking.tile_rows &&
+                4 * Kind::blocking.rows_four_panels <= Kind::blocking.tile_rows);
   alignas(64) T buffer[Kind::blocking.tile_rows * kTwoVectors];
   T* c = tile.c;
   tile.c = buffer;

@@ -84,7 +84,8 @@ void pack_rows(const PackSource<T>& from, int64_t count, int64_t width, int64_t 
     const T* row = from.data + k * from.along;
     T* there = to + k * width;
     for (int64_t j = 0; j < count; j += width, there += panel) {
-      pack_row(row + j, min64(width, count - j), width, there, there + panel - k * width, kRowsAhead * from.along);
+      pack_row(row + j, min64(width, count - j), width, there, there + panel - k * width,
+               kRowsAhead * from.along);
     }
   }
 }

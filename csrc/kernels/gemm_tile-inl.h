@@ -17,14 +17,14 @@ namespace {
 // One register tile: rows of packed A against vectors of columns of B.
 template <class T>
 struct Tile {
-  const T* a;       // R values for each k
+  const T* a;  // R values for each k
   const T* b;
   int64_t b_step;   // from one k to the next
   int64_t b_panel;  // from one pair of vectors to the next
   T* c;
   int64_t c_stride;
   int64_t depth;
-  int columns;      // valid columns
+  int columns;  // valid columns
   bool first;
 };
 
@@ -115,7 +115,8 @@ void column_tile(const Tile<T>& tile) {
     DG_UNROLL
     for (int v = 0; v < NV; ++v) {
       vec square[W];
-      load_square<Ahead>(tile.b + v * W * tile.b_step + k, tile.b_step, lanes_of<W>(tile.columns, v), n, square);
+      load_square<Ahead>(tile.b + v * W * tile.b_step + k, tile.b_step, lanes_of<W>(tile.columns, v), n,
+                         square);
       transpose(square);
       DG_UNROLL
       for (int j = 0; j < W; ++j) {
@@ -180,10 +181,11 @@ struct Real {
   static constexpr ColumnRow column_row(Sequence<R...>) {
     return {{column_tile<T, R + 1, Ahead>...}};
   }
-  static constexpr ColumnRow column_tiles[2] = {
-      column_row<false>(make_sequence<blocking.rows_four_panels>()),
-      column_row<true>(make_sequence<blocking.rows_four_panels>())};
-  static void run_columns(int rows, bool ahead, const Tile<T>& tile) { column_tiles[ahead].of[rows - 1](tile); }
+  static constexpr ColumnRow column_tiles[2] = {column_row<false>(make_sequence<blocking.rows_four_panels>()),
+                                                column_row<true>(make_sequence<blocking.rows_four_panels>())};
+  static void run_columns(int rows, bool ahead, const Tile<T>& tile) {
+    column_tiles[ahead].of[rows - 1](tile);
+  }
 
   // `panels` are those of the group: the last may be partial, or a whole one of which half is needed.
   static void run(int rows, int panels, bool, const Tile<T>& tile) {

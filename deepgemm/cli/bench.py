@@ -166,12 +166,11 @@ _NARROW = 100  # columns of a terminal, below which the table is set tighter
 def _show(task: _Task, outcome: Outcome, threads: int) -> None:
     console = stdout()
     A, X = task.A, task.X
-    console.print(Text(task.name, style="bold"))
-    console.print(
-        f"A {shape_text(A.shape)} {A.dtype}, {A.nnz:,} entries ({A.density:.3%}, {size(A.nbytes)})  "
-        f"X {shape_text(X.shape)}  {threads} thread{'s' if threads > 1 else ''}  "
-        f"planned for {outcome.reuse:,} products"
-    )
+    console.print(Text(task.name, style="bold"), soft_wrap=True)
+    density = f"{A.density:.3%}, {size(A.nbytes)}"
+    console.print(f"A {shape_text(A.shape)} {A.dtype}, {A.nnz:,} entries ({density})", soft_wrap=True)
+    use = f"{threads} thread{'s' if threads > 1 else ''}, planned for {outcome.reuse:,} products"
+    console.print(f"X {shape_text(X.shape)}, {use}", soft_wrap=True)
     console.print()
     padding = (0, 1 if console.width < _NARROW else 2, 0, 0)
     print_table(console, _timed(outcome, padding))

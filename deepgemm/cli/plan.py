@@ -65,7 +65,8 @@ def _plan(arguments: argparse.Namespace) -> int:
             (arguments.file, "bold"),
             f": {type(A).__name__} {shape_text(A.shape)} {A.dtype}, {A.nnz:,} entries ({A.density:.3%}), ",
             f"{size(A.nbytes)}, read in {seconds(elapsed)}",
-        )
+        ),
+        soft_wrap=True,
     )
     print()
     print(made.explain())
