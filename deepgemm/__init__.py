@@ -7,7 +7,7 @@ from .ops.matmul import matmul
 from .ops.plan import plan
 from .ops.threads import get_num_threads, set_num_threads, threads
 from .planner.plan import Plan
-from .sparse import BSR, COO, CSC, CSR
+from .sparse import BSR, COO, CSC, CSR, SparseArray, block_diag, hstack, vstack
 
 __version__ = "0.1.0"
 
@@ -20,13 +20,16 @@ __all__ = [
     "FormatError",
     "Plan",
     "ShapeError",
+    "SparseArray",
     "StaleDataError",
     "UnsupportedError",
     "__version__",
     "bfloat16",
+    "block_diag",
     "float8_e4m3fn",
     "float8_e5m2",
     "get_num_threads",
+    "hstack",
     "matmul",
     "plan",
     "set_num_threads",
@@ -34,4 +37,5 @@ __all__ = [
     "show_machine",
     "structure",
     "threads",
+    "vstack",
 ]

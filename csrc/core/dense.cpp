@@ -30,21 +30,25 @@ struct Word16 {
   std::uint64_t half[2];
 };
 
-// A value is finite when its exponent is not all ones; comparing magnitudes as integers needs no
-// floating-point and vectorises.
-template <class Word, Word Infinity>
-bool row_finite(const Word* p, std::int64_t n, std::int64_t stride) {
-  constexpr Word kMagnitude = static_cast<Word>(~Word{0}) >> 1;
-  Word bad = 0;
+// Zero times a value is zero if the value is finite and nan if not, which needs no comparison and so
+// vectorises for the oldest CPU: 16 partial sums reach the bandwidth of the memory, while tests of the
+// exponent bits stayed at 4 GB/s.
+template <class Real>
+bool row_finite(const Real* p, std::int64_t n, std::int64_t stride) {
+  Real sum[16] = {};
+  std::int64_t i = 0;
   if (stride == 1) {
-    for (std::int64_t i = 0; i < n; ++i) bad |= static_cast<Word>((p[i] & kMagnitude) >= Infinity);
-  } else {
-    for (std::int64_t i = 0; i < n; ++i) bad |= static_cast<Word>((p[i * stride] & kMagnitude) >= Infinity);
+    for (; i + 16 <= n; i += 16) {
+      for (int l = 0; l < 16; ++l) sum[l] += p[i + l] * Real(0);
+    }
   }
-  return bad == 0;
+  for (; i < n; ++i) sum[0] += p[i * stride] * Real(0);
+  bool finite = true;
+  for (const Real s : sum) finite &= s == Real(0);
+  return finite;
 }
 
-template <class Word, Word Infinity>
+template <class Real>
 bool rows_finite(DenseView v, int parts, int threads) {
   // Walk along the shorter stride.
   if (std::abs(v.row_stride) < std::abs(v.col_stride)) v = v.transposed();
@@ -52,16 +56,16 @@ bool rows_finite(DenseView v, int parts, int threads) {
   const std::int64_t tasks = std::min(parallel::task_count(threads, v.rows * v.cols, kElementsPerTask),
                                       std::max<std::int64_t>(v.rows, 1));
   parallel::run(threads, tasks, [&](std::int64_t task, int) {
-    const Word* base = static_cast<const Word*>(v.data);
+    const Real* base = static_cast<const Real*>(v.data);
     for (std::int64_t r = v.rows * task / tasks; r < v.rows * (task + 1) / tasks; ++r) {
       if (!finite.load(std::memory_order_relaxed)) return;
-      const Word* row = base + parts * r * v.row_stride;
+      const Real* row = base + parts * r * v.row_stride;
       bool good = true;
       if (parts == 1 || v.col_stride == 1) {
-        good = row_finite<Word, Infinity>(row, parts * v.cols, parts == 1 ? v.col_stride : 1);
+        good = row_finite(row, parts * v.cols, parts == 1 ? v.col_stride : 1);
       } else {
-        good = row_finite<Word, Infinity>(row, v.cols, parts * v.col_stride) &&
-               row_finite<Word, Infinity>(row + 1, v.cols, parts * v.col_stride);
+        good = row_finite(row, v.cols, parts * v.col_stride) &&
+               row_finite(row + 1, v.cols, parts * v.col_stride);
       }
       if (!good) finite.store(false, std::memory_order_relaxed);
     }
@@ -184,10 +188,8 @@ ContiguousVector::ContiguousVector(const DenseView& column, std::size_t size, in
 
 bool all_finite(const DenseView& view, DType dtype, int threads) {
   const int parts = is_complex(dtype) ? 2 : 1;
-  if (dtype == DType::f32 || dtype == DType::c64) {
-    return rows_finite<std::uint32_t, 0x7f800000u>(view, parts, threads);
-  }
-  return rows_finite<std::uint64_t, 0x7ff0000000000000ull>(view, parts, threads);
+  return dtype == DType::f32 || dtype == DType::c64 ? rows_finite<float>(view, parts, threads)
+                                                    : rows_finite<double>(view, parts, threads);
 }
 
 }  // namespace deepgemm::dense

@@ -28,8 +28,8 @@ void run(int threads, std::int64_t count, F&& body) {
       const_cast<void*>(static_cast<const void*>(std::addressof(body))));
 }
 
-// The number of threads that a product started by this thread may use: the process-wide limit,
-// lowered by the calling thread's own limit where there is one.
+// The number of threads that a product started by this thread may use: the calling thread's own limit
+// where there is one, else that of the process.
 int limit();
 void set_process_limit(int threads);
 int process_limit();

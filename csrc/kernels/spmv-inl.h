@@ -40,6 +40,7 @@ inline void vector_rows(const SpmvArgs& args, int64_t row) {
 template <class T, class I>
 void csr_vector(const void* raw, int64_t begin, int64_t end, int, void*) {
   const SpmvArgs& args = *static_cast<const SpmvArgs*>(raw);
+  // Leaving short rows alone, as csr_rowwise does, lost up to a quarter here (7 entries a row).
   constexpr int R = 4;
   int64_t row = begin;
   for (; row + R <= end; row += R) vector_rows<T, I, R>(args, row);
