@@ -14,6 +14,11 @@
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #endif
+#if defined(__linux__)
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace deepgemm::parallel {
 namespace {
@@ -80,6 +85,42 @@ struct Ticket {
   static int threads(std::uint64_t t) { return static_cast<int>(t >> kTaskBits & ((1u << kLimitBits) - 1)); }
 };
 
+// Keeps sleeping workers off the CPU that the caller runs on. Linux was seen to wake a worker on its
+// caller's CPU while another one was idle, in about half of the calls after 300 ms of sleep on a virtual
+// machine of two, and to leave it there for milliseconds, waiting for a caller that never sleeps: the
+// product then ran on one thread. Larger teams rarely meet this, and moving many threads takes long.
+class Placement {
+ public:
+#if defined(__linux__)
+  void enter(int worker) {
+    if (worker <= kMost) thread_[worker - 1].store(gettid_(), std::memory_order_release);
+  }
+
+  void keep_apart(int workers) {
+    const int here = sched_getcpu();
+    if (workers > kMost || here < 0 || here == avoided_) return;
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) <= workers) return;
+    CPU_CLR(here, &allowed);
+    avoided_ = here;
+    for (int w = 0; w < workers; ++w) {
+      const pid_t thread = thread_[w].load(std::memory_order_acquire);
+      // A thread that has not started yet is moved at a later call.
+      if (thread == 0 || sched_setaffinity(thread, sizeof allowed, &allowed) != 0) avoided_ = -1;
+    }
+  }
+
+ private:
+  static constexpr int kMost = 8;
+  static pid_t gettid_() { return static_cast<pid_t>(syscall(SYS_gettid)); }
+  std::atomic<pid_t> thread_[kMost] = {};
+  int avoided_ = -1;
+#else
+  void enter(int) {}
+  void keep_apart(int) {}
+#endif
+};
+
 class Pool {
  public:
   // Returns false when another caller's job is running: the caller then works alone.
@@ -95,7 +136,11 @@ class Pool {
     // Bumping the signal before looking for sleepers pairs with the worker's "count itself, then
     // look at the signal": one of the two always sees the other.
     signal_.fetch_add(1, std::memory_order_seq_cst);
-    if (sleepers_.load(std::memory_order_seq_cst) > 0) signal_.notify_all();
+    if (sleepers_.exchange(0, std::memory_order_seq_cst) >
+        0) {  // they are called once, however long they take
+      placement_.keep_apart(static_cast<int>(workers_));
+      signal_.notify_all();
+    }
     work(0);
     for (int polls = 0; done_.load(std::memory_order_acquire) != count; ++polls) {
       if (polls < kPolls) {
@@ -138,6 +183,7 @@ class Pool {
   }
 
   void serve(int thread) {
+    placement_.enter(thread);
     for (;;) {
       const std::uint32_t seen = signal_.load(std::memory_order_seq_cst);
       work(thread);
@@ -149,11 +195,11 @@ class Pool {
       if (called) continue;
       sleepers_.fetch_add(1, std::memory_order_seq_cst);
       signal_.wait(seen, std::memory_order_seq_cst);
-      sleepers_.fetch_sub(1, std::memory_order_relaxed);
     }
   }
 
   std::mutex mutex_;
+  Placement placement_;
   std::size_t workers_ = 0;
   std::uint64_t epoch_ = 0;
   TaskFn fn_ = nullptr;
