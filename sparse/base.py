@@ -35,6 +35,12 @@ class SparseArray(Elementwise, Reductions, Indexing):
 
     The formats are `CSR`, `CSC`, `COO` and `BSR`. `@` is the matrix product and `*` is element-wise, as
     for SciPy's sparse arrays (for its older matrices `*` is the product).
+
+    Examples
+    --------
+    >>> import deepgemm as dg
+    >>> isinstance(dg.COO([[0, 1]]), dg.SparseArray)
+    True
     """
 
     __slots__ = ()
