@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..planner import machine
+from ..planner import calibration, machine
 from .console import EXIT_OK, CommandError, Parser
 from .progress import Steps
 
@@ -43,7 +43,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         print(f"removed {kept}" if known else "nothing was measured: the shipped defaults are in use")
         return EXIT_OK
     with Steps() as steps:
-        measured = machine.calibrate(steps.step)
+        measured = calibration.calibrate(steps.step)
     print(measured.report())
     if arguments.dry_run:
         return EXIT_OK

@@ -20,12 +20,12 @@ from ..config import settings
 from ..sparse.csr import CSR
 from .account import FOR_GOOD
 from .candidates import Choice, rank
-from .machine import Machine
+from .machine import Machine, shipped
 from .plan import Decision, build
 from .problem import OperandSpec, Problem
 from .structure import Structure, measure
 
-__all__ = ["measure_machine"]
+__all__ = ["calibrate"]
 
 # Time spent on each figure: enough calls for a fastest one that was not disturbed.
 SECONDS_EACH = 0.06
@@ -45,16 +45,21 @@ SAMPLES = (
 LEAST_SCALE, MOST_SCALE = 0.2, 5.0
 
 
-def measure_machine(default: Machine, report: Callable[[str], None]) -> Machine:
-    """Return the machine with its rates measured; names, ISAs and caches are taken from `default`.
+def calibrate(progress: Callable[[str], None] | None = None) -> Machine:
+    """Measure the rates of this computer with the native kernels; takes seconds.
 
     Parameters
     ----------
-    default : Machine
-        Where to start from.
-    report : callable
+    progress : callable or None
         Called with a line of text before each step.
+
+    Returns
+    -------
+    Machine
+        Not yet saved: `machine.save(calibrate())` makes it count for later plans.
     """
+    report = progress or (lambda line: None)
+    default = shipped()
     flops = []
     for isa in default.isas:
         report(f"multiply-adds, {isa}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +14,7 @@ from .. import _core
 from ..config import available_cpus, settings
 from .report import Report, Table, join, seconds, size
 
-__all__ = ["Machine", "calibrate", "current", "load", "machine_file", "save", "shipped"]
+__all__ = ["Machine", "current", "load", "machine_file", "save", "shipped"]
 
 FORMAT = 1  # of the JSON file; another one is ignored and measured anew
 
@@ -240,24 +239,6 @@ def current(cache_dir: Path | None = None) -> Machine:
         Where the file of measured rates is looked for; by default that of the settings.
     """
     return _cached(settings().cache_dir if cache_dir is None else cache_dir)
-
-
-def calibrate(progress: Callable[[str], None] | None = None) -> Machine:
-    """Measure the rates of this computer with the native kernels; takes seconds.
-
-    Parameters
-    ----------
-    progress : callable or None
-        Called with a line of text before each step.
-
-    Returns
-    -------
-    Machine
-        Not yet saved: `save(calibrate())` makes it count for later plans.
-    """
-    from .calibration import measure_machine
-
-    return measure_machine(shipped(), progress or (lambda line: None))
 
 
 @lru_cache(maxsize=4)

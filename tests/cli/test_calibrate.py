@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deepgemm.planner import machine
+from deepgemm.planner import calibration, machine
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -18,7 +18,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setenv("DEEPGEMM_CACHE_DIR", str(folder))
     measured = replace(machine.shipped(), source="measured", memory_bandwidth=77e9)
-    monkeypatch.setattr(machine, "calibrate", lambda progress=None: measured)
+    monkeypatch.setattr(calibration, "calibrate", lambda progress=None: measured)
     return folder
 
 

@@ -81,7 +81,7 @@ def test_calibration_gives_sane_rates(tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "SECONDS_EACH", 0.005)
     monkeypatch.setattr(calibration, "SAMPLES", ((600, 600, 10, 1), (600, 600, 10, 8)))
     lines: list[str] = []
-    machine = machines.calibrate(lines.append)
+    machine = calibration.calibrate(lines.append)
     assert machine.source == "measured"
     assert len(lines) >= 5
     assert Machine.from_dict(json.loads(json.dumps(machine.to_dict()))) == machine
