@@ -15,10 +15,10 @@ constexpr int kMaxVectors = 8;
 
 // ---- what one entry of S does to a vector of a row of Y --------------------------------------------
 
-template <class T>
+template <class T, class Vector = Simd<T>>
 struct Real {
   using Element = T;
-  using V = Simd<T>;
+  using V = Vector;
   using vec = typename V::vec;
   static constexpr int parts = 1;
 
@@ -209,6 +209,17 @@ DG_INLINE void for_each_pass(int64_t first, int64_t count, const Body& body) {
   }
 }
 
+// All columns in one vector.
+template <class Entry, class I>
+void rows_one_pass(const SpmmArgs& args, int64_t begin, int64_t end) {
+  const int columns = static_cast<int>(args.columns);
+  if (columns == Entry::V::width) {
+    rows_pass<Entry, I, 1, false>(args, begin, end, 0, 0);
+  } else {
+    rows_pass<Entry, I, 1, true>(args, begin, end, 0, columns);
+  }
+}
+
 template <class Entry, class I>
 void rowwise(const SpmmArgs& args, int64_t begin, int64_t end) {
   for_each_pass<typename Entry::V>(0, Entry::parts * args.columns,
@@ -229,7 +240,12 @@ void scatter(const SpmmArgs& args, int64_t begin, int64_t end) {
 
 template <class T, class I>
 void csr_rowwise(const void* raw, int64_t begin, int64_t end, int, void*) {
-  rowwise<Real<T>, I>(*static_cast<const SpmmArgs*>(raw), begin, end);
+  const SpmmArgs& args = *static_cast<const SpmmArgs*>(raw);
+  if (args.columns <= HalfSimd<T>::width) {
+    rows_one_pass<Real<T, HalfSimd<T>>, I>(args, begin, end);
+  } else {
+    rowwise<Real<T>, I>(args, begin, end);
+  }
 }
 
 template <class T, class I>

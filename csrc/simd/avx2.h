@@ -83,5 +83,9 @@ struct Simd<double> {
 template <class T>
 using PairSimd = Simd<T>;
 
+// Registers are narrow enough as they are.
+template <class T>
+using HalfSimd = Simd<T>;
+
 }  // namespace
 }  // namespace deepgemm::DG_ISA

@@ -83,5 +83,40 @@ struct Simd<double> {
 template <class T>
 using PairSimd = Simd<T>;
 
+// Half a register, for rows of up to 32 bytes: a masked 64-byte load that reaches into the next cache
+// line pays for both (8 columns of float32: 23 against 34 GFLOP/s).
+template <class T>
+struct HalfSimd;
+
+template <>
+struct HalfSimd<float> {
+  using vec = __m256;
+  static constexpr int width = 8;
+
+  static __mmask8 first(int n) { return static_cast<__mmask8>((1u << n) - 1u); }
+  static vec zero() { return _mm256_setzero_ps(); }
+  static vec set1(float a) { return _mm256_set1_ps(a); }
+  static vec load(const float* p) { return _mm256_loadu_ps(p); }
+  static vec load_n(const float* p, int n) { return _mm256_maskz_loadu_ps(first(n), p); }
+  static void store(float* p, vec a) { _mm256_storeu_ps(p, a); }
+  static void store_n(float* p, vec a, int n) { _mm256_mask_storeu_ps(p, first(n), a); }
+  static vec fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
+};
+
+template <>
+struct HalfSimd<double> {
+  using vec = __m256d;
+  static constexpr int width = 4;
+
+  static __mmask8 first(int n) { return static_cast<__mmask8>((1u << n) - 1u); }
+  static vec zero() { return _mm256_setzero_pd(); }
+  static vec set1(double a) { return _mm256_set1_pd(a); }
+  static vec load(const double* p) { return _mm256_loadu_pd(p); }
+  static vec load_n(const double* p, int n) { return _mm256_maskz_loadu_pd(first(n), p); }
+  static void store(double* p, vec a) { _mm256_storeu_pd(p, a); }
+  static void store_n(double* p, vec a, int n) { _mm256_mask_storeu_pd(p, first(n), a); }
+  static vec fma(vec a, vec b, vec c) { return _mm256_fmadd_pd(a, b, c); }
+};
+
 }  // namespace
 }  // namespace deepgemm::DG_ISA

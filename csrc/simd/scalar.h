@@ -57,5 +57,9 @@ struct PairSimd {
   static vec odd(vec a) { return {a.im, a.im}; }
 };
 
+// Registers are narrow enough as they are.
+template <class T>
+using HalfSimd = Simd<T>;
+
 }  // namespace
 }  // namespace deepgemm::DG_ISA
