@@ -117,7 +117,7 @@ DG_INLINE int64_t shortest(const I* indptr) {
 
 template <class Entry, class I, int NV, bool Masked>
 void rows_pass(const SpmmArgs& args, int64_t begin, int64_t end, int64_t column, int tail) {
-  constexpr int R = NV <= 2 ? 4 : NV <= 4 ? 2 : 1;
+  constexpr int R = NV <= 2 ? 4 : NV <= 4 ? 2 : 1;  // 8 rows at NV = 1 lose a tenth
   const I* indptr = static_cast<const I*>(args.indptr);
   int64_t row = begin;
   while (row < end) {

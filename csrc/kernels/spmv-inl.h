@@ -78,7 +78,7 @@ void csr_vector_complex(const void* raw, int64_t begin, int64_t end, int, void*)
 // vector at its very end) and are masked in the sum, so nothing that is not stored is ever added.
 template <class T>
 void sell_vector(const void* raw, int64_t begin, int64_t end, int, void*) {
-  using V = Simd<T>;
+  using V = HalfSimd<T>;
   constexpr int lanes = sell_lanes<T>();
   constexpr int vectors = lanes / V::width;
   const SellArgs& args = *static_cast<const SellArgs*>(raw);
