@@ -2,9 +2,11 @@
 
 from .dtypes import bfloat16, float8_e4m3fn, float8_e5m2
 from .errors import DTypeError, FormatError, ShapeError, StaleDataError, UnsupportedError
+from .ops.gram import gram, sandwich
 from .ops.inspect import show_kernels, show_machine, structure
 from .ops.matmul import matmul
 from .ops.plan import plan
+from .ops.sddmm import sddmm
 from .ops.threads import get_num_threads, set_num_threads, threads
 from .planner.plan import Plan
 from .sparse import BSR, COO, CSC, CSR, SparseArray, block_diag, hstack, vstack
@@ -29,9 +31,12 @@ __all__ = [
     "float8_e4m3fn",
     "float8_e5m2",
     "get_num_threads",
+    "gram",
     "hstack",
     "matmul",
     "plan",
+    "sandwich",
+    "sddmm",
     "set_num_threads",
     "show_kernels",
     "show_machine",

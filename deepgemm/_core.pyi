@@ -101,6 +101,28 @@ def gemm_product(isa: str | None, fixed: _Array, side: str, swap_roles: bool = F
 def pack_right(isa: str | None, right: _Array) -> PackedRight: ...
 def packed_product(packed: PackedRight, swap_roles: bool = False) -> Product: ...
 def dot(isa: str | None, left: _Array, right: _Array) -> Any: ...
+def sddmm(
+    isa: str | None,
+    indptr: _Index,
+    indices: _Index,
+    x: _Array,
+    y: _Array,
+    values: _Array,
+    threads: int,
+) -> None: ...
+def gram(
+    isa: str | None,
+    indptr: _Index,
+    indices: _Index,
+    values: _Array,
+    column_ptr: _Index,
+    rows_of: _Index,
+    positions: _Index,
+    weights: _Array | None,
+    out: _Array,
+    mirror: bool,
+    threads: int,
+) -> None: ...
 def limit() -> int: ...
 def process_limit() -> int: ...
 def set_process_limit(threads: int) -> None: ...

@@ -18,7 +18,7 @@ from .errors import FormatError, ShapeError
 from .fma import fma, fma_unchecked
 from .rounding import rounded
 
-__all__ = ["dot", "fma", "matmul", "rounded"]
+__all__ = ["dot", "fma", "gram", "matmul", "rounded", "sandwich", "sddmm"]
 
 Array: TypeAlias = npt.NDArray[Any]
 # A value as the arithmetic sees it: (x,) for real and integer dtypes, (re, im) for complex ones.
@@ -342,3 +342,106 @@ def dot(x: npt.ArrayLike, y: npt.ArrayLike, *, dtype: npt.DTypeLike | None = Non
             lanes = tuple(add(lane[:width], lane[width : 2 * width]) for lane in lanes)
             width //= 2
         return rounded(_joined(lanes, accumulator)[0], output)
+
+
+# --- part of a product ---
+
+
+def sddmm(
+    mask: Any, X: npt.ArrayLike, Y: npt.ArrayLike, *, scaled: bool = False, dtype: npt.DTypeLike | None = None
+) -> tuple[Array, Array, Array]:
+    """Return the product of two dense matrices at the entries of a mask, each in the order of `dot`.
+
+    Parameters
+    ----------
+    mask : sparse matrix, shape (m, n)
+        Its entries, sorted and without duplicates, are those of the result.
+    X, Y : array_like, shapes (m, k) and (k, n)
+        The matrices.
+    scaled : bool
+        Multiply each value, in the accumulator dtype, by that of the mask, rounded to that dtype: one
+        rounding (complex: each of the four real products, and each of the two sums).
+    dtype : dtype_like, optional
+        Dtype of the result; it changes the last rounding only.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        ``(data, indices, indptr)``, as in ``scipy.sparse.csr_array``.
+
+    Examples
+    --------
+    >>> import scipy.sparse
+    >>> mask = scipy.sparse.csr_array([[0, 5], [0, 0]])
+    >>> sddmm(mask, [[1.0, 2.0], [3.0, 4.0]], [[9.0, 1.0], [9.0, 1.0]])[0].tolist()
+    [3.0]
+    """
+    X, Y = np.asarray(X), np.asarray(Y)
+    accumulator = dtypes.accumulator(X.dtype, Y.dtype)
+    output = dtypes.default_output(X.dtype, Y.dtype, X.shape[1]) if dtype is None else dtypes.canonical(dtype)
+    rows, columns, values = _entries(mask)
+    places = _canonical_rows(rows, columns, values if scaled else np.zeros(len(rows)), mask.shape[0])
+    of_entry = np.repeat(np.arange(mask.shape[0]), np.diff(places.indptr))
+    step, lanes = _step(accumulator), _zeros((len(of_entry), _LANES), accumulator)
+    add = operator.or_ if accumulator.kind == "b" else operator.add
+    with np.errstate(all="ignore"):
+        for begin in range(0, X.shape[1], _LANES):
+            left = _parts(X[of_entry, begin : begin + _LANES], accumulator)
+            right = _parts(Y[begin : begin + _LANES, places.indices].T, accumulator)
+            count = left[0].shape[1]
+            new = step(left, right, tuple(np.ascontiguousarray(lane[:, :count]) for lane in lanes))
+            for lane, values in zip(lanes, new, strict=True):
+                lane[:, :count] = values
+        for width in (8, 4, 2, 1):
+            lanes = tuple(add(lane[:, :width], lane[:, width : 2 * width]) for lane in lanes)
+        result = _joined(tuple(lane[:, 0] for lane in lanes), accumulator)
+        if scaled:
+            result = _scaled(result, rounded(places.values, accumulator))
+        return rounded(result, output), places.indices, places.indptr
+
+
+def _scaled(values: Array, scale: Array) -> Array:
+    if values.dtype.kind != "c":
+        return values & scale if values.dtype.kind == "b" else values * scale
+    real = values.real * scale.real - values.imag * scale.imag
+    return _joined((real, values.real * scale.imag + values.imag * scale.real), values.dtype)
+
+
+def gram(A: Any, *, dtype: npt.DTypeLike | None = None) -> Array:
+    """Return ``A.T @ A``: the product of `matmul`, which is symmetric.
+
+    Examples
+    --------
+    >>> gram([[1.0, 2.0], [0.0, 3.0]]).tolist()
+    [[1.0, 2.0], [2.0, 13.0]]
+    """
+    return sandwich(A, None, dtype=dtype)
+
+
+def sandwich(A: Any, w: npt.ArrayLike | None, *, dtype: npt.DTypeLike | None = None) -> Array:
+    """Return ``A.T @ diag(w) @ A``: with ``t = w[k] * A[k, i]`` rounded, chains of ``t * A[k, j]``, i <= j.
+
+    The other half is mirrored. `w` is rounded to the accumulator dtype first; None leaves it out.
+
+    Examples
+    --------
+    >>> sandwich([[1.0, 2.0], [0.0, 3.0]], [2.0, 1.0]).tolist()
+    [[2.0, 4.0], [4.0, 17.0]]
+    """
+    A = _as_operand(A)
+    scaled = A.dtype if w is None else dtypes.default_output(np.asarray(w).dtype, A.dtype, 2**62)
+    accumulator = dtypes.accumulator(scaled, A.dtype)
+    output = dtypes.default_output(scaled, A.dtype, A.shape[0]) if dtype is None else dtypes.canonical(dtype)
+    weights = np.ones(A.shape[0], accumulator) if w is None else rounded(w, accumulator)
+    with np.errstate(all="ignore"):
+        if _is_sparse(A):
+            rows = _canonical_rows(*_entries(A), A.shape[0])
+            of_entry = np.repeat(np.arange(A.shape[0]), np.diff(rows.indptr))
+            values = weights[of_entry] * rows.values.astype(accumulator)
+            entries = (rows.indices, of_entry, values)
+            full = _sparse_product(entries, A.shape[1], A, accumulator, _step(accumulator))
+        else:
+            wide = A.astype(accumulator)
+            full = _dense_product((weights[:, None] * wide).T, wide, accumulator)
+        upper = np.triu(full)
+        return rounded(np.where(np.tri(len(full), k=-1, dtype=bool), upper.T, upper), output)

@@ -16,6 +16,8 @@ enum class KernelId : std::uint8_t {
   gemm_pack_right,
   gemm_block,
   dot,
+  sddmm,  // dot products at the entries of a mask
+  gram,   // rows of the upper triangle of A^T diag(w) A
 };
 
 // A kernel does the part [begin, end) of a job described by plain data. `workspace` is the calling

@@ -153,6 +153,23 @@ def output_dtype(
     return chain, wanted
 
 
+def can_hold(wide: np.dtype[Any], narrow: np.dtype[Any]) -> bool:
+    """Whether values of `narrow` are numbers that `wide` has, up to rounding."""
+    return _rank(wide) >= _rank(narrow)
+
+
+def thread_count(wanted: Options) -> int:
+    """Return how many threads a product without a plan may use."""
+    limit = _core.limit()
+    return limit if wanted.threads is None else min(limit, wanted.threads)
+
+
+def refuse_algorithm(op: str, wanted: Options) -> None:
+    """Raise if a kernel of another operation, or another arithmetic, is forced on one that has one kernel."""
+    if wanted.choice.algorithm is not None or wanted.choice.arithmetic is not None:
+        raise UnsupportedError(f"{op}: {wanted.choice.argument} cannot be obeyed, {op} has one kernel only")
+
+
 def _rank(dtype: np.dtype[Any]) -> int:
     """Return which numbers a dtype holds: truth values, whole, real or complex ones."""
     if is_float(dtype):

@@ -20,6 +20,7 @@ from ..rounding import rounded
 from ..sparse.base import SparseArray, register_product
 from . import _kernels as _kernels
 from . import _request as request
+from .sddmm import masked
 
 __all__ = ["matmul"]
 
@@ -37,6 +38,7 @@ def matmul(
     threads: int | None = None,
     kernel: str | None = None,
     reproducible: bool = True,
+    mask: Any = None,
 ) -> Any:
     """Multiply two matrices, or a matrix and a vector, sparse or dense.
 
@@ -59,11 +61,14 @@ def matmul(
         Force an ISA ("avx2"), a kernel ("csr_rowwise") or both ("csr_rowwise@avx2").
     reproducible : bool
         False also admits kernels that round in another order, such as SciPy's and a BLAS.
+    mask : sparse array, optional
+        Compute the product of two dense matrices at the entries of this mask only; see `sddmm`, which is the
+        same and whose order of rounding is that of dot products.
 
     Returns
     -------
     numpy.ndarray or CSR
-        Dense of shape (m, n), (m,) or (n,) if one operand is dense, else sparse.
+        Dense of shape (m, n), (m,) or (n,) if one operand is dense, else sparse; sparse with a mask.
 
     Raises
     ------
@@ -93,6 +98,10 @@ def matmul(
     array([[1., 0.],
            [0., 2.]], dtype=float32)
     """
+    if mask is not None:
+        if out is not None:
+            raise UnsupportedError("matmul: out= is not taken with mask=, whose result is sparse")
+        return masked("matmul", mask, A, B, False, dtype, threads, kernel)
     env = request.current_settings()
     wanted = request.options("matmul", dtype, threads, kernel, reproducible, env)
     left = request.operand("matmul", "A", A)

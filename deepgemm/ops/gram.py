@@ -1,0 +1,302 @@
+"""`gram` and `sandwich`: the symmetric products A.T @ A and A.T @ diag(w) @ A."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core
+from ..dtypes import default_output, is_float
+from ..errors import FormatError, ShapeError, UnsupportedError
+from ..rounding import rounded
+from ..sparse import convert
+from ..sparse.base import SparseArray
+from ..sparse.validate import index_dtype
+from . import _request as request
+from .matmul import matmul
+
+__all__ = ["gram", "sandwich"]
+
+Array = npt.NDArray[Any]
+
+# The sparse kernel adds one pair of entries of a row at a time; the product with a dense copy of A, whole
+# vectors. So a pair counts as this many of the latter's multiply-adds.
+PAIR_COST = 12.0
+LAYOUT = "columns"
+
+
+def gram(
+    A: Any,
+    *,
+    upper: bool = False,
+    dtype: npt.DTypeLike | None = None,
+    threads: int | None = None,
+    kernel: str | None = None,
+) -> Array:
+    """Return the Gram matrix `A.T @ A` as a dense array, without forming the transpose.
+
+    Parameters
+    ----------
+    A : sparse array or array_like, shape (m, n)
+        Any format; sparse arrays of SciPy are taken too.
+    upper : bool, optional
+        Leave the part below the diagonal zero, as LAPACK's symmetric solvers accept it.
+    dtype : dtype_like, optional
+        Dtype of the result.
+    threads : int, optional
+        Use at most so many threads.
+    kernel : str, optional
+        Force an ISA ("avx2").
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, n)
+        Exactly symmetric, in C order, and equal to `matmul(A.T, A)`: each element is one chain of fused
+        multiply-adds over ascending rows of `A`.
+
+    Raises
+    ------
+    ShapeError
+        If `A` is no matrix.
+    UnsupportedError
+        If `A` is complex.
+
+    See Also
+    --------
+    sandwich : with a weight for each row.
+
+    Notes
+    -----
+    O(sum of squared row lengths / 2) for a sparse `A`, where each pair of entries of a row is multiplied once,
+    and O(n**2) for the result. The columns of `A` are found once and kept with it as a layout (three indices
+    for each entry). A sparse `A` with so many entries that vectors win is multiplied as a dense copy.
+
+    Examples
+    --------
+    >>> import deepgemm as dg
+    >>> dg.gram(dg.CSR([[1.0, 2.0], [0.0, 3.0]]))
+    array([[ 1.,  2.],
+           [ 2., 13.]])
+    """
+    return _symmetric("gram", A, None, upper, dtype, threads, kernel)
+
+
+def sandwich(
+    A: Any,
+    w: npt.ArrayLike,
+    *,
+    upper: bool = False,
+    dtype: npt.DTypeLike | None = None,
+    threads: int | None = None,
+    kernel: str | None = None,
+) -> Array:
+    """Return `A.T @ diag(w) @ A` as a dense array, the matrix of weighted normal equations.
+
+    Parameters
+    ----------
+    A : sparse array or array_like, shape (m, n)
+        Any format; sparse arrays of SciPy are taken too.
+    w : array_like, shape (m,)
+        One weight for each row, of either sign; nan and inf go where arithmetic takes them.
+    upper : bool, optional
+        Leave the part below the diagonal zero.
+    dtype : dtype_like, optional
+        Dtype of the result.
+    threads : int, optional
+        Use at most so many threads.
+    kernel : str, optional
+        Force an ISA ("avx2").
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, n)
+        Exactly symmetric, in C order. For i <= j: `t = round(w[k] * A[k, i])`, then
+        `acc = fma(t, A[k, j], acc)` over ascending k; the other half is mirrored.
+
+    Raises
+    ------
+    ShapeError
+        If `A` is no matrix, or `w` has not one weight for each of its rows.
+    UnsupportedError
+        If an operand is complex.
+
+    Notes
+    -----
+    As for `gram`. Repeated calls with other weights, as in iteratively re-weighted least squares, re-use the
+    layout of `A`.
+
+    Examples
+    --------
+    >>> import deepgemm as dg
+    >>> dg.sandwich(dg.CSR([[1.0, 2.0], [0.0, 3.0]]), [2.0, 1.0])
+    array([[ 2.,  4.],
+           [ 4., 17.]])
+    """
+    return _symmetric("sandwich", A, w, upper, dtype, threads, kernel)
+
+
+def _symmetric(
+    op: str,
+    A: Any,
+    w: Any,
+    upper: bool,
+    dtype: npt.DTypeLike | None,
+    threads: int | None,
+    kernel: str | None,
+) -> Array:
+    wanted = request.options(op, dtype, threads, kernel, True, request.current_settings())
+    request.refuse_algorithm(op, wanted)
+    array = request.operand(op, "A", A)
+    if array.ndim != 2:
+        raise ShapeError(f"{op}: A has {array.ndim} dimension, expected 2")
+    rows, columns = array.shape
+    weights = None if op == "gram" else _weights(op, w, rows)
+    scaled = array.dtype if weights is None else default_output(weights.dtype, array.dtype, 2**62)
+    chain, output = request.output_dtype(op, scaled, array.dtype, rows, wanted.dtype)
+    if chain.kind == "c":
+        raise UnsupportedError(f"{op}: complex operands have no kernel; matmul(A.T, A.toarray()) does them")
+    if columns * columns * max(chain.itemsize, output.itemsize) > sys.maxsize:
+        raise MemoryError(
+            f"{op}: a result of {columns * columns:,} elements of {output} exceeds every memory"
+        )
+    if weights is not None:
+        weights = rounded(weights, chain)
+    if isinstance(array, SparseArray):
+        array._check_fresh()
+    result = None
+    if not (isinstance(array, SparseArray) and is_float(chain)) or _pays_as_dense(array):
+        result = _through_matmul(array, weights, chain, upper, threads, kernel)
+    if result is None:
+        result = _sparse(array, weights, chain, upper, wanted)
+    return rounded(result, output)
+
+
+def _weights(op: str, w: Any, rows: int) -> Array:
+    weights = request.operand(op, "w", w)
+    if isinstance(weights, SparseArray):
+        raise FormatError(f"{op}: w is a {type(weights).__name__}, expected a vector of {rows} weights")
+    if weights.ndim != 1:
+        raise ShapeError(f"{op}: w has {weights.ndim} dimensions, expected a vector of {rows} weights")
+    if len(weights) != rows:
+        raise ShapeError(f"{op}: w has {len(weights)} weights but A has {rows} rows")
+    result: Array = weights
+    return result
+
+
+def _pays_as_dense(array: SparseArray) -> bool:
+    """Whether rows are so long that their pairs cost more than vectors over all columns."""
+    rows, columns = array.shape
+    squares = array.nnz * array.nnz / max(rows, 1)
+    if array.format == "csr" and array._inspection is not None:
+        squares = array._inspection.row_sq_sum
+    return squares / 2 * PAIR_COST > array.nnz * columns
+
+
+class _Columns(NamedTuple):
+    """A by rows and by columns at once, as the kernel wants it: structure only.
+
+    Attributes
+    ----------
+    indptr, indices : numpy.ndarray
+        Rows, canonical.
+    order : numpy.ndarray or None
+        Where the value of each entry of the rows comes from in the canonical operand; None if in order.
+    column_ptr, rows_of, positions : numpy.ndarray
+        Columns: the row of each entry, and its place among the rows' entries.
+    """
+
+    indptr: Array
+    indices: Array
+    order: Array | None
+    column_ptr: Array
+    rows_of: Array
+    positions: Array
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of what is not the operand's own, in bytes."""
+        owned = (self.column_ptr, self.rows_of, self.positions)
+        extra = () if self.order is None else (self.indptr, self.indices, self.order)
+        return sum(part.nbytes for part in (*owned, *extra))
+
+    def refill(self, values: Array) -> _Columns:
+        """Return the same structure, which no values change."""
+        return self
+
+
+def _columns(array: SparseArray) -> _Columns:
+    """Return the rows and columns of a canonical array."""
+    order = None
+    rows: Any = array
+    if array.format != "csr":
+        rows = array.with_data(np.arange(array.nnz).reshape(array.data.shape)).tocsr()
+        order = rows.data
+    dtype = max(index_dtype(*array.shape, array.nnz), rows.indptr.dtype, key=lambda width: width.itemsize)
+    indptr, indices = rows.indptr.astype(dtype, copy=False), rows.indices.astype(dtype, copy=False)
+    column_ptr, rows_of, positions = convert.transpose(indptr, indices, array.shape[1])
+    return _Columns(indptr, indices, order, column_ptr, rows_of, positions)
+
+
+def _sparse(
+    array: SparseArray, weights: Array | None, chain: np.dtype[Any], upper: bool, wanted: request.Options
+) -> Array:
+    base = array.canonical()
+    cache = array._layouts
+    parts = cache.get_or_build(LAYOUT, lambda: cache.donor(LAYOUT) or _columns(base))  # type: ignore[arg-type,return-value]
+    assert isinstance(parts, _Columns)
+    values = base.data.reshape(-1)
+    if parts.order is not None:
+        values = values[parts.order]
+    columns = array.shape[1]
+    out = (np.zeros if upper else np.empty)((columns, columns), chain)
+    _core.gram(
+        wanted.choice.isa,
+        parts.indptr,
+        parts.indices,
+        np.ascontiguousarray(values, chain),
+        parts.column_ptr,
+        parts.rows_of,
+        parts.positions,
+        None if weights is None else np.ascontiguousarray(weights),
+        out,
+        not upper,
+        request.thread_count(wanted),
+    )
+    return out
+
+
+def _through_matmul(
+    array: Any,
+    weights: Array | None,
+    chain: np.dtype[Any],
+    upper: bool,
+    threads: int | None,
+    kernel: str | None,
+) -> Array | None:
+    """Multiply the transpose by the matrix itself, made dense (integers stay sparse: SciPy is exact).
+
+    None if an entry times the weight is not finite and would meet zeros that the sparse product skips.
+    """
+    left = array = array.astype(chain, copy=False)
+    with np.errstate(all="ignore"):
+        if isinstance(array, SparseArray):
+            left = array = array.tocsr().canonical()
+            if weights is not None:
+                left = array.with_data(weights[convert.expand(array.indptr)] * array.data)
+            if is_float(chain):
+                if not _core.all_finite(left.data):
+                    return None
+                array = array.toarray()
+        elif weights is not None:
+            left = weights[:, None] * array
+    result: Any = matmul(left.T, array, dtype=chain, threads=threads, kernel=kernel)
+    result = result.toarray() if isinstance(result, SparseArray) else result
+    if upper:
+        return np.triu(result)
+    if weights is not None:  # below the diagonal the weight went to the wrong factor
+        below = np.tril_indices(len(result), -1)
+        result[below] = result.T[below]
+    return np.asarray(result)
