@@ -15,7 +15,7 @@ namespace deepgemm::DG_ISA {
 namespace {
 
 // Rows of A in whose order a column jumps around are asked for so many entries ahead.
-constexpr int64_t kRowsAhead = 8;
+constexpr int64_t kRowsAhead = 12;
 
 // First position in [from, to) of a sorted row whose column is not below `column`.
 template <class I>
@@ -50,6 +50,7 @@ void gram(const void* raw, int64_t begin, int64_t end, int, void*) {
       if (p + kRowsAhead < stop) {
         DG_PREFETCH(indices + positions[p + kRowsAhead]);
         DG_PREFETCH(values + positions[p + kRowsAhead]);
+        DG_PREFETCH(indptr + column_rows[p + kRowsAhead] + 1);
       }
       const int64_t k = column_rows[p];
       int64_t q = positions[p], to = indptr[k + 1];

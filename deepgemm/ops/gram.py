@@ -70,9 +70,9 @@ def gram(
 
     Notes
     -----
-    O(sum of squared row lengths / 2) for a sparse `A`, where each pair of entries of a row is multiplied once,
-    and O(n**2) for the result. The columns of `A` are found once and kept with it as a layout (three indices
-    for each entry). A sparse `A` with so many entries that vectors win is multiplied as a dense copy.
+    O(sum of squared row lengths / 2) for a sparse `A`, where each pair of entries of a row is multiplied
+    once, and O(n**2) for the result. The columns of `A` are found once and kept with it as a layout (two
+    indices for each entry, five where `A` is not CSR). A sparse `A` with so many entries that vectors win is multiplied as a dense copy.
 
     Examples
     --------
@@ -245,7 +245,7 @@ def _sparse(
 ) -> Array:
     base = array.canonical()
     cache = array._layouts
-    parts = cache.get_or_build(LAYOUT, lambda: cache.donor(LAYOUT) or _columns(base))  # type: ignore[arg-type,return-value]
+    parts = cache.get_or_build(LAYOUT, lambda: cache.donor(LAYOUT) or _columns(base))
     assert isinstance(parts, _Columns)
     values = base.data.reshape(-1)
     if parts.order is not None:
@@ -295,7 +295,8 @@ def _through_matmul(
     result: Any = matmul(left.T, array, dtype=chain, threads=threads, kernel=kernel)
     result = result.toarray() if isinstance(result, SparseArray) else result
     if upper:
-        return np.triu(result)
+        result = np.triu(result)
+        return np.asarray(result)
     if weights is not None:  # below the diagonal the weight went to the wrong factor
         below = np.tril_indices(len(result), -1)
         result[below] = result.T[below]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from ..errors import DTypeError, FormatError, ShapeError, UnsupportedError
+from ..errors import DTypeError, FormatError, ShapeError
 from ..rounding import rounded
 from ..sparse.base import SparseArray
 from ..sparse.csr import CSR

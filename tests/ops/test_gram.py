@@ -1,0 +1,207 @@
+"""`gram` and `sandwich`: exact on every ISA and number of threads, symmetric, and refusals by message."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+import deepgemm as dg
+from deepgemm import _core, reference, testing
+from deepgemm.ops import gram as module
+
+ISAS = _core.cpu_info()["usable"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def three_threads():
+    before = dg.get_num_threads()
+    dg.set_num_threads(3)
+    yield
+    dg.set_num_threads(before)
+
+
+@pytest.fixture(params=["sparse", "dense"])
+def way(request, monkeypatch):
+    """Both ways of doing a sparse operand, whichever would pay."""
+    monkeypatch.setattr(module, "PAIR_COST", 0.0 if request.param == "sparse" else 1e9)
+    return request.param
+
+
+def same(found, wanted):
+    assert found.dtype == wanted.dtype
+    assert found.flags.c_contiguous
+    assert np.array_equal(found, wanted, equal_nan=found.dtype.kind == "f")
+
+
+def weights_for(name, rows, dtype):
+    return testing.random_values(f"w{name}", rows, dtype)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_every_kernel_is_exact(dtype, isa, way):
+    for case in testing.sparse_cases(dtype):
+        if "large" in case.tags and isa != ISAS[0]:
+            continue
+        parts = case.make()
+        if parts.shape[1] > 600:
+            continue
+        w = weights_for(case.name, parts.shape[0], dtype)
+        wanted, weighted = reference.gram(parts), reference.sandwich(parts, w)
+        for index in ("i4", "i8"):
+            A = dg.CSR(
+                (parts.data, parts.indices.astype(index), parts.indptr.astype(index)), shape=parts.shape
+            )
+            for threads in (1, 2, 3):
+                same(dg.gram(A, kernel=isa, threads=threads), wanted)
+                same(dg.sandwich(A, w, kernel=isa, threads=threads), weighted)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_popular_columns_are_cut_between_threads(dtype, isa, monkeypatch):
+    monkeypatch.setattr(module, "PAIR_COST", 0.0)
+    rng = np.random.default_rng(0)
+    popularity = 0.9 / np.arange(1, 151) ** 0.7
+    S = scipy.sparse.csr_array(rng.random((1500, 150)) < popularity, dtype=dtype)
+    S.data = testing.random_values("popular", S.nnz, dtype)
+    w = weights_for("popular", 1500, dtype)
+    for threads in (1, 2, 3):
+        same(dg.sandwich(S, w, kernel=isa, threads=threads), reference.sandwich(S, w))
+    with dg.threads(40):
+        same(dg.sandwich(S, w, kernel=isa), reference.sandwich(S, w))
+
+
+@pytest.mark.parametrize("format", ["csr", "csc", "coo", "bsr"])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", dg.bfloat16, "i1", "i8", "?"])
+def test_formats_and_dtypes(format, dtype):
+    S = scipy.sparse.random_array((30, 12), density=0.2, format="csr", rng=np.random.default_rng(1))
+    A = dg.CSR((testing.random_values("A", S.nnz, dtype), S.indices, S.indptr), shape=S.shape)
+    A = A.asformat(format)
+    same(dg.gram(A), reference.gram(A))
+    same(dg.gram(A.toarray()), reference.gram(A.toarray()))
+    w = weights_for("f", 30, dtype)
+    same(dg.sandwich(A, w), reference.sandwich(A, w))
+    same(dg.sandwich(A.toarray(), w), reference.sandwich(A.toarray(), w))
+    upper = dg.sandwich(A, w, upper=True)
+    assert np.array_equal(upper, np.triu(dg.sandwich(A, w)))
+    assert np.array_equal(dg.gram(A.toarray(), upper=True), np.triu(dg.gram(A)))
+
+
+def test_mixed_dtypes_and_outputs(way):
+    S = scipy.sparse.random_array((30, 12), density=0.2, format="csr", rng=np.random.default_rng(2))
+    A = S.astype("f4")
+    w = np.linspace(-1, 1, 30)
+    same(dg.sandwich(A, w), reference.sandwich(A, w))
+    same(dg.sandwich(A, w, dtype="f4"), reference.sandwich(A, w, dtype="f4"))
+    same(dg.sandwich(A, list(range(30))), reference.sandwich(A, np.arange(30)))
+    same(dg.gram(A, dtype="f8"), reference.gram(A, dtype="f8"))
+    same(dg.gram(S.astype("i2")), reference.gram(S.astype("i2")))
+
+
+def test_gram_is_the_product_and_symmetric(way):
+    A = dg.CSR(scipy.sparse.random_array((60, 20), density=0.2, format="csr", rng=np.random.default_rng(3)))
+    G = dg.gram(A)
+    assert np.array_equal(G, G.T)
+    assert np.array_equal(G, dg.matmul(A.T, A.toarray()))
+    S = dg.sandwich(A, np.linspace(-3, 2, 60))
+    assert np.array_equal(S, S.T)
+
+
+def test_not_finite(way):
+    S = scipy.sparse.random_array((40, 13), density=0.3, format="csr", rng=np.random.default_rng(4))
+    w = np.linspace(-1, 1, 40)
+    w[[3, 7, 9]] = np.nan, np.inf, 1e308
+    same(dg.sandwich(S, w), reference.sandwich(S, w))
+    S.data[::17] = np.inf
+    S.data[5] = np.nan
+    same(dg.gram(S), reference.gram(S))
+    same(dg.sandwich(S, w), reference.sandwich(S, w))
+
+
+def test_duplicates_unsorted_and_stored_zeros(way):
+    A = dg.CSR((np.array([1.0, 2.0, 4.0, 0.0, 3.0]), [2, 0, 2, 1, 1], [0, 3, 5]), shape=(2, 3))
+    same(dg.gram(A), reference.gram(A))
+    assert dg.gram(A).tolist() == [[4.0, 0.0, 10.0], [0.0, 9.0, 0.0], [10.0, 0.0, 25.0]]
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 4), (4, 0), (3, 4)])
+def test_empty(shape):
+    for A in (dg.CSR(shape), np.zeros(shape)):
+        same(dg.gram(A), np.zeros((shape[1], shape[1])))
+        same(dg.sandwich(A, np.ones(shape[0])), np.zeros((shape[1], shape[1])))
+
+
+def test_a_row_of_many_entries_and_many_empty_rows():
+    A = dg.CSR((np.ones(3000, "f4"), np.arange(3000), [0, 0, 3000]), shape=(2, 3000))
+    assert (dg.gram(A) == 1).all()
+    tall = scipy.sparse.coo_array((np.ones(4), ([0, 10**6, 10**6, 2 * 10**6], [0, 0, 1, 1])))
+    assert dg.gram(tall).tolist() == [[2.0, 1.0], [1.0, 2.0]]
+    narrow = dg.CSR((np.ones(10**6), np.zeros(10**6, "i4"), np.arange(10**6 + 1)))
+    assert dg.gram(narrow).tolist() == [[1e6]]
+
+
+def test_the_layout_is_kept_and_shared_by_other_values(way):
+    A = dg.CSC(scipy.sparse.random_array((50, 20), density=0.1, rng=np.random.default_rng(5)))
+    same(dg.gram(A), reference.gram(A))
+    if way == "sparse":
+        assert "columns" in A._layouts.names()
+        kept = A._layouts.get("columns")
+        assert kept.nbytes > 0
+        B = A.with_data(A.data[::-1].copy())
+        same(dg.gram(B), reference.gram(B))
+        assert B._layouts.get("columns") is kept
+
+
+@pytest.mark.parametrize(
+    ("w", "error", "message"),
+    [
+        (np.ones(5), dg.ShapeError, "sandwich: w has 5 weights but A has 4 rows"),
+        (np.ones((4, 4)), dg.ShapeError, "sandwich: w has 2 dimensions, expected a vector of 4 weights"),
+        (2.0, dg.ShapeError, "sandwich: w is a scalar"),
+        (dg.CSR(np.eye(4)), dg.FormatError, "sandwich: w is a CSR, expected a vector of 4 weights"),
+        (np.ones(4, "D"), dg.UnsupportedError, "sandwich: complex operands have no kernel"),
+        (["a"] * 4, dg.DTypeError, "sandwich: w has dtype"),
+    ],
+)
+def test_refused_weights(w, error, message):
+    with pytest.raises(error, match=message):
+        dg.sandwich(dg.CSR(np.eye(4)), w)
+
+
+@pytest.mark.parametrize(
+    ("A", "options", "error", "message"),
+    [
+        (np.ones(4), {}, dg.ShapeError, "gram: A has 1 dimension, expected 2"),
+        (dg.CSR(np.eye(4, dtype="F")), {}, dg.UnsupportedError, "gram: complex operands have no kernel"),
+        (np.eye(4, dtype="F"), {}, dg.UnsupportedError, "gram: complex operands have no kernel"),
+        (
+            dg.CSR(np.eye(4)),
+            {"dtype": "i4"},
+            dg.DTypeError,
+            "gram: dtype is int32, but the product is float64",
+        ),
+        (dg.CSR(np.eye(4)), {"threads": -1}, ValueError, "gram: threads is -1, expected at least 1"),
+        (dg.CSR(np.eye(4)), {"kernel": "scipy"}, dg.UnsupportedError, "gram: kernel cannot be obeyed"),
+        (
+            dg.CSR((1, 2**40)),
+            {},
+            MemoryError,
+            "gram: a result of .* elements of float64 exceeds every memory",
+        ),
+        ([[1.0], [1.0, 2.0]], {}, dg.ShapeError, "gram: A is no array"),
+    ],
+)
+def test_refusals(A, options, error, message):
+    with pytest.raises(error, match=message):
+        dg.gram(A, **options)
+
+
+def test_changed_memory_is_seen():
+    values = np.ones(4)
+    A = dg.CSR((values, np.arange(4), np.arange(5)))
+    dg.gram(A)
+    values[:] = 2
+    with pytest.raises(dg.StaleDataError):
+        dg.gram(A)
