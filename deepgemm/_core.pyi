@@ -123,6 +123,17 @@ def gram(
     mirror: bool,
     threads: int,
 ) -> None: ...
+def sparse_gram(
+    isa: str | None,
+    indptr: _Index,
+    indices: _Index,
+    values: _Array,
+    column_ptr: _Index,
+    rows_of: _Index,
+    positions: _Index,
+    weights: _Array | None,
+    threads: int,
+) -> tuple[_Array, _Index, _Index]: ...
 def limit() -> int: ...
 def process_limit() -> int: ...
 def set_process_limit(threads: int) -> None: ...

@@ -41,13 +41,11 @@ void sddmm_into(const py::object& isa, const py::array& indptr, const py::array&
   if (status != Status::ok) throw std::bad_alloc();
 }
 
-void gram_into(const py::object& isa, const py::array& indptr, const py::array& indices,
-               const py::array& values, const py::array& column_ptr, const py::array& rows_of,
-               const py::array& positions, const py::object& weights, py::array out, bool mirror,
-               int threads) {
-  const std::int64_t n = column_ptr.size() - 1;
-  GramOperand a{compressed_view(indptr, indices, &values, n), column_ptr.data(), rows_of.data(),
-                positions.data()};
+// A by rows and by columns, as the Python side keeps it.
+GramOperand gram_operand(const py::array& indptr, const py::array& indices, const py::array& values,
+                         const py::array& column_ptr, const py::array& rows_of, const py::array& positions) {
+  const GramOperand a{compressed_view(indptr, indices, &values, column_ptr.size() - 1), column_ptr.data(),
+                      rows_of.data(), positions.data()};
   for (const py::array* part : {&column_ptr, &rows_of, &positions}) {
     require_contiguous(*part, "columns");
     if (index_type_of(*part, "columns") != a.rows.index_type) {
@@ -57,17 +55,27 @@ void gram_into(const py::object& isa, const py::array& indptr, const py::array& 
   if (rows_of.size() < a.rows.nnz || positions.size() < a.rows.nnz || is_complex(a.rows.dtype)) {
     raise("FormatError", "gram: rows and columns do not fit together");
   }
-  const DenseView result = matrix_view(out, a.rows.dtype, "out");
-  writable(out, n * n, "out");
-  const void* w = nullptr;
-  if (!weights.is_none()) {
-    const auto array = weights.cast<py::array>();
-    require_contiguous(array, "weights");
-    if (array.size() != a.rows.major || dtype_of(array, "weights") != a.rows.dtype) {
-      raise("FormatError", "gram: weights must be one for each row, of the dtype of the values");
-    }
-    w = array.data();
+  return a;
+}
+
+const void* gram_weights(const py::object& weights, const GramOperand& a) {
+  if (weights.is_none()) return nullptr;
+  const auto array = weights.cast<py::array>();
+  require_contiguous(array, "weights");
+  if (array.size() != a.rows.major || dtype_of(array, "weights") != a.rows.dtype) {
+    raise("FormatError", "gram: weights must be one for each row, of the dtype of the values");
   }
+  return array.data();
+}
+
+void gram_into(const py::object& isa, const py::array& indptr, const py::array& indices,
+               const py::array& values, const py::array& column_ptr, const py::array& rows_of,
+               const py::array& positions, const py::object& weights, py::array out, bool mirror,
+               int threads) {
+  const GramOperand a = gram_operand(indptr, indices, values, column_ptr, rows_of, positions);
+  const DenseView result = matrix_view(out, a.rows.dtype, "out");
+  writable(out, a.rows.minor * a.rows.minor, "out");
+  const void* w = gram_weights(weights, a);
   const Isa highest = isa_or_best(isa);
   Status status;
   {
@@ -75,6 +83,32 @@ void gram_into(const py::object& isa, const py::array& indptr, const py::array& 
     status = gram(a, w, result, mirror, highest, threads);
   }
   if (status != Status::ok) throw std::bad_alloc();
+}
+
+// (data, indices, indptr) of the upper triangle; indptr is int64, indices are as those of A.
+py::tuple sparse_gram(const py::object& isa, const py::array& indptr, const py::array& indices,
+                      const py::array& values, const py::array& column_ptr, const py::array& rows_of,
+                      const py::array& positions, const py::object& weights, int threads) {
+  const GramOperand a = gram_operand(indptr, indices, values, column_ptr, rows_of, positions);
+  const void* w = gram_weights(weights, a);
+  const Isa highest = isa_or_best(isa);
+  py::array_t<std::int64_t> start(a.rows.minor + 1);
+  std::int64_t* out_ptr = start.mutable_data();
+  Status status;
+  {
+    const ReleaseGil released;
+    status = sparse_gram_count(a, highest, threads, out_ptr);
+  }
+  if (status != Status::ok) throw std::bad_alloc();
+  py::array out_indices(indices.dtype(), std::vector<py::ssize_t>{out_ptr[a.rows.minor]});
+  py::array out_values(values.dtype(), std::vector<py::ssize_t>{out_ptr[a.rows.minor]});
+  {
+    void *columns = out_indices.mutable_data(), *data = out_values.mutable_data();
+    const ReleaseGil released;
+    status = sparse_gram_fill(a, w, highest, threads, out_ptr, columns, data);
+  }
+  if (status != Status::ok) throw std::bad_alloc();
+  return py::make_tuple(out_values, out_indices, start);
 }
 
 }  // namespace
@@ -85,6 +119,9 @@ void add_sampled(py::module_& m) {
   m.def("gram", &gram_into, py::arg("isa"), py::arg("indptr"), py::arg("indices"), py::arg("values"),
         py::arg("column_ptr"), py::arg("rows_of"), py::arg("positions"), py::arg("weights"), py::arg("out"),
         py::arg("mirror"), py::arg("threads"));
+  m.def("sparse_gram", &sparse_gram, py::arg("isa"), py::arg("indptr"), py::arg("indices"), py::arg("values"),
+        py::arg("column_ptr"), py::arg("rows_of"), py::arg("positions"), py::arg("weights"),
+        py::arg("threads"));
 }
 
 }  // namespace deepgemm::bindings

@@ -1,6 +1,7 @@
 #include "core/gram.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "core/gram_args.h"
 #include "core/kernel_table.h"
@@ -49,11 +50,12 @@ std::int64_t column_after(const GramOperand& a, std::int64_t from, std::int64_t 
 // Cuts the upper triangle into pieces of about `target` work. A row of more than twice that is cut by
 // columns, so that one popular column of A does not keep the other threads waiting. At most 3 work / target
 // + 2.
-std::int64_t cut(const GramOperand& a, const std::int64_t* work, std::int64_t target, Piece* pieces) {
+std::int64_t cut(const GramOperand& a, const std::int64_t* work, std::int64_t target, bool cut_rows,
+                 Piece* pieces) {
   const std::int64_t n = a.rows.minor;
   std::int64_t count = 0, begin = 0, gathered = 0;
   for (std::int64_t i = 0; i < n; ++i) {
-    if (work[i] > 2 * target) {
+    if (cut_rows && work[i] > 2 * target) {
       if (begin < i) pieces[count++] = {begin, i, 0, n};
       const std::int64_t parts = work[i] / target;
       const std::int64_t before = index_at(a.column_ptr, a.rows.index_type, i);
@@ -76,6 +78,34 @@ std::int64_t cut(const GramOperand& a, const std::int64_t* work, std::int64_t ta
   if (begin < n) pieces[count++] = {begin, n, 0, n};
   return count;
 }
+
+class Pieces {
+ public:
+  Pieces(const GramOperand& a, int threads, bool cut_rows) {
+    // Cheap against the product: one step for each entry, where the product takes one for each pair.
+    const std::int64_t n = a.rows.minor;
+    const AlignedBuffer work_memory(static_cast<std::size_t>(n) * sizeof(std::int64_t));
+    std::int64_t* work = static_cast<std::int64_t*>(work_memory.data());
+    if (work == nullptr) return;
+    const std::int64_t parts = std::min(parallel::task_count(threads, a.rows.nnz + n, kWorkPerTask), n);
+    parallel::run(parts > 1 ? threads : 1, parts, [&](std::int64_t part, int) {
+      for (std::int64_t i = n * part / parts; i < n * (part + 1) / parts; ++i) work[i] = row_work(a, i);
+    });
+    std::int64_t total = 0;
+    for (std::int64_t i = 0; i < n; ++i) total += work[i];
+    const std::int64_t tasks = parallel::task_count(threads, total, kWorkPerTask);
+    const std::int64_t target = tasks > 1 ? std::max<std::int64_t>(total / tasks, 1) : total + 1;
+    if (!memory_.resize(static_cast<std::size_t>(3 * (total / target) + 2) * sizeof(Piece))) return;
+    count_ = cut(a, work, target, cut_rows, static_cast<Piece*>(memory_.data()));
+  }
+  bool ok() const { return count_ > 0; }
+  std::int64_t count() const { return count_; }
+  const Piece& operator[](std::int64_t i) const { return static_cast<const Piece*>(memory_.data())[i]; }
+
+ private:
+  AlignedBuffer memory_;
+  std::int64_t count_ = 0;
+};
 
 // Copies the upper triangle onto the lower one, a square of 32 x 32 at a time.
 template <class Word>
@@ -112,6 +142,34 @@ void mirror_upper(const DenseView& out, DType dtype, int threads) {
   });
 }
 
+Status run_sparse(KernelId id, const GramOperand& a, const SparseGramArgs& args, Isa highest, int threads) {
+  const std::int64_t n = a.rows.minor;
+  const FoundKernel kernel = find_kernel(id, a.rows.dtype, a.rows.index_type, highest);
+  const Pieces pieces(a, threads, false);
+  if (!pieces.ok()) return Status::no_memory;
+  const int used = static_cast<int>(std::min<std::int64_t>(threads, pieces.count()));
+  const std::size_t each = (static_cast<std::size_t>(gram_workspace(n)) + 63) / 64 * 64;
+  const AlignedBuffer memory(each * static_cast<std::size_t>(used));
+  char* workspaces = static_cast<char*>(memory.data());
+  if (workspaces == nullptr) return Status::no_memory;
+  std::memset(workspaces, 0, memory.bytes());
+  parallel::run(used, pieces.count(), [&](std::int64_t task, int thread) {
+    kernel.run(&args, pieces[task].begin, pieces[task].end, thread,
+               workspaces + each * static_cast<std::size_t>(thread));
+  });
+  return Status::ok;
+}
+
+SparseGramArgs sparse_args(const GramOperand& a, const void* weights, std::int64_t* out_ptr, void* indices,
+                           void* values) {
+  const std::int64_t n = a.rows.minor;
+  return {{a.rows.indptr, a.rows.indices, a.rows.values, a.column_ptr, a.rows_of, a.positions, weights,
+           nullptr, 0, n, 0, n},
+          out_ptr,
+          indices,
+          values};
+}
+
 }  // namespace
 
 Status gram(const GramOperand& a, const void* weights, const DenseView& out, bool mirror, Isa highest,
@@ -119,48 +177,48 @@ Status gram(const GramOperand& a, const void* weights, const DenseView& out, boo
   const std::int64_t n = a.rows.minor;
   if (n == 0) return Status::ok;
   const FoundKernel kernel = find_kernel(KernelId::gram, a.rows.dtype, a.rows.index_type, highest);
-  GramArgs args{a.rows.indptr,
-                a.rows.indices,
-                a.rows.values,
-                a.column_ptr,
-                a.rows_of,
-                a.positions,
-                weights,
-                out.data,
-                out.row_stride,
-                n,
-                0,
-                n};
+  const GramArgs args{a.rows.indptr,
+                      a.rows.indices,
+                      a.rows.values,
+                      a.column_ptr,
+                      a.rows_of,
+                      a.positions,
+                      weights,
+                      out.data,
+                      out.row_stride,
+                      n,
+                      0,
+                      n};
 
-  // Cheap against the product: one step for each entry, where the product takes one for each pair.
-  const AlignedBuffer work_memory(static_cast<std::size_t>(n) * sizeof(std::int64_t));
-  std::int64_t* work = static_cast<std::int64_t*>(work_memory.data());
-  if (work == nullptr) return Status::no_memory;
-  const std::int64_t parts = std::min(parallel::task_count(threads, a.rows.nnz + n, kWorkPerTask), n);
-  parallel::run(parts > 1 ? threads : 1, parts, [&](std::int64_t part, int) {
-    for (std::int64_t i = n * part / parts; i < n * (part + 1) / parts; ++i) work[i] = row_work(a, i);
+  const Pieces pieces(a, threads, true);
+  if (!pieces.ok()) return Status::no_memory;
+  parallel::run(pieces.count() > 1 ? threads : 1, pieces.count(), [&](std::int64_t task, int thread) {
+    GramArgs part = args;
+    part.first_column = pieces[task].first;
+    part.last_column = pieces[task].last;
+    kernel.run(&part, pieces[task].begin, pieces[task].end, thread, nullptr);
   });
-  std::int64_t total = 0;
-  for (std::int64_t i = 0; i < n; ++i) total += work[i];
-
-  const std::int64_t tasks = parallel::task_count(threads, total, kWorkPerTask);
-  if (tasks <= 1) {
-    parallel::run(1, 1, [&](std::int64_t, int thread) { kernel.run(&args, 0, n, thread, nullptr); });
-  } else {
-    const std::int64_t target = std::max<std::int64_t>(total / tasks, 1);
-    const AlignedBuffer piece_memory(static_cast<std::size_t>(3 * (total / target) + 2) * sizeof(Piece));
-    Piece* pieces = static_cast<Piece*>(piece_memory.data());
-    if (pieces == nullptr) return Status::no_memory;
-    const std::int64_t count = cut(a, work, target, pieces);
-    parallel::run(threads, count, [&](std::int64_t task, int thread) {
-      GramArgs part = args;
-      part.first_column = pieces[task].first;
-      part.last_column = pieces[task].last;
-      kernel.run(&part, pieces[task].begin, pieces[task].end, thread, nullptr);
-    });
-  }
   if (mirror) mirror_upper(out, a.rows.dtype, threads);
   return Status::ok;
+}
+
+Status sparse_gram_count(const GramOperand& a, Isa highest, int threads, std::int64_t* out_ptr) {
+  const std::int64_t n = a.rows.minor;
+  out_ptr[0] = 0;
+  if (n == 0) return Status::ok;
+  const SparseGramArgs args = sparse_args(a, nullptr, out_ptr, nullptr, nullptr);
+  const Status status = run_sparse(KernelId::gram_count, a, args, highest, threads);
+  if (status == Status::ok) {
+    for (std::int64_t i = 0; i < n; ++i) out_ptr[i + 1] += out_ptr[i];
+  }
+  return status;
+}
+
+Status sparse_gram_fill(const GramOperand& a, const void* weights, Isa highest, int threads,
+                        std::int64_t* out_ptr, void* indices, void* values) {
+  if (a.rows.minor == 0) return Status::ok;
+  const SparseGramArgs args = sparse_args(a, weights, out_ptr, indices, values);
+  return run_sparse(KernelId::gram_fill, a, args, highest, threads);
 }
 
 }  // namespace deepgemm

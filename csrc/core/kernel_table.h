@@ -16,8 +16,10 @@ enum class KernelId : std::uint8_t {
   gemm_pack_right,
   gemm_block,
   dot,
-  sddmm,  // dot products at the entries of a mask
-  gram,   // rows of the upper triangle of A^T diag(w) A
+  sddmm,       // dot products at the entries of a mask
+  gram,        // rows of the upper triangle of A^T diag(w) A
+  gram_count,  // the same as a sparse matrix: entries of each row
+  gram_fill,   // and the entries
 };
 
 // A kernel does the part [begin, end) of a job described by plain data. `workspace` is the calling

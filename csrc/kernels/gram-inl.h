@@ -62,5 +62,66 @@ void gram(const void* raw, int64_t begin, int64_t end, int, void*) {
   }
 }
 
+// ---- the same as a sparse matrix -------------------------------------------------------------------
+
+DG_INLINE int lowest_bit(uint64_t word) {
+#if defined(__GNUC__)
+  return __builtin_ctzll(word);
+#else
+  int at = 0;
+  for (; (word & 1) == 0; word >>= 1) ++at;
+  return at;
+#endif
+}
+
+// Columns are marked in words of 64, and words in words: what is touched is found in order without a sort,
+// in one step for each 4096 columns.
+template <class T, class I, bool Fill>
+void sparse_gram(const void* raw, int64_t begin, int64_t end, int, void* workspace) {
+  const SparseGramArgs& args = *static_cast<const SparseGramArgs*>(raw);
+  const GramArgs& dense = args.dense;
+  const I* indptr = static_cast<const I*>(dense.indptr);
+  const I* indices = static_cast<const I*>(dense.indices);
+  const T* values = static_cast<const T*>(dense.values);
+  const I* column_ptr = static_cast<const I*>(dense.column_ptr);
+  const I* column_rows = static_cast<const I*>(dense.column_rows);
+  const I* positions = static_cast<const I*>(dense.positions);
+  const T* weights = static_cast<const T*>(dense.weights);
+  const int64_t words = gram_mark_words(dense.columns), groups = gram_mark_words(words);
+  T* row = static_cast<T*>(workspace);
+  uint64_t* marks = static_cast<uint64_t*>(workspace) + dense.columns;
+  uint64_t* marked_words = marks + words;
+  for (int64_t i = begin; i < end; ++i) {
+    for (int64_t p = column_ptr[i]; p < column_ptr[i + 1]; ++p) {
+      const int64_t k = column_rows[p], to = indptr[k + 1];
+      int64_t q = positions[p];
+      const T scaled = weights != nullptr ? weights[k] * values[q] : values[q];
+      for (; q < to; ++q) {
+        const uint64_t j = static_cast<uint64_t>(indices[q]);
+        marks[j / 64] |= uint64_t{1} << (j % 64);
+        marked_words[j / 4096] |= uint64_t{1} << (j / 64 % 64);
+        if constexpr (Fill) row[j] = fused(scaled, values[q], row[j]);
+      }
+    }
+    int64_t at = Fill ? args.out_ptr[i] : 0;
+    for (int64_t group = i / 4096; group < groups; ++group) {
+      for (uint64_t left = marked_words[group]; left != 0; left &= left - 1) {
+        const int64_t word = 64 * group + lowest_bit(left);
+        for (uint64_t bits = marks[word]; bits != 0; bits &= bits - 1, ++at) {
+          if constexpr (Fill) {
+            const int64_t j = 64 * word + lowest_bit(bits);
+            static_cast<I*>(args.out_indices)[at] = static_cast<I>(j);
+            static_cast<T*>(args.out_values)[at] = row[j];
+            row[j] = T(0);
+          }
+        }
+        marks[word] = 0;
+      }
+      marked_words[group] = 0;
+    }
+    if constexpr (!Fill) args.out_ptr[i + 1] = at;
+  }
+}
+
 }  // namespace
 }  // namespace deepgemm::DG_ISA

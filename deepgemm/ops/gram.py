@@ -14,6 +14,7 @@ from ..errors import FormatError, ShapeError, UnsupportedError
 from ..rounding import rounded
 from ..sparse import convert
 from ..sparse.base import SparseArray
+from ..sparse.csr import CSR
 from ..sparse.validate import index_dtype
 from . import _request as request
 from .matmul import matmul
@@ -29,16 +30,19 @@ Array = npt.NDArray[Any]
 PAIR_COST = 12.0
 LAYOUT = "columns"
 
+_KernelOperand = tuple[Array, Array, Array, Array, Array, Array, Array | None]
+
 
 def gram(
     A: Any,
     *,
     upper: bool = False,
+    sparse: bool = False,
     dtype: npt.DTypeLike | None = None,
     threads: int | None = None,
     kernel: str | None = None,
-) -> Array:
-    """Return the Gram matrix `A.T @ A` as a dense array, without forming the transpose.
+) -> Any:
+    """Return the Gram matrix `A.T @ A`, dense or sparse, without forming the transpose.
 
     Parameters
     ----------
@@ -46,6 +50,9 @@ def gram(
         Any format; sparse arrays of SciPy are taken too.
     upper : bool, optional
         Leave the part below the diagonal zero, as LAPACK's symmetric solvers accept it.
+    sparse : bool, optional
+        Return a CSR of the places where two columns of a sparse `A` meet in a row, sorted; sums that cancel
+        to zero stay.
     dtype : dtype_like, optional
         Dtype of the result.
     threads : int, optional
@@ -55,7 +62,7 @@ def gram(
 
     Returns
     -------
-    numpy.ndarray, shape (n, n)
+    numpy.ndarray or CSR, shape (n, n)
         Exactly symmetric, in C order, and equal to `matmul(A.T, A)`: each element is one chain of fused
         multiply-adds over ascending rows of `A`.
 
@@ -63,6 +70,8 @@ def gram(
     ------
     ShapeError
         If `A` is no matrix.
+    FormatError
+        If `sparse` is asked of a dense `A`.
     UnsupportedError
         If `A` is complex.
 
@@ -84,7 +93,7 @@ def gram(
     array([[ 1.,  2.],
            [ 2., 13.]])
     """
-    return _symmetric("gram", A, None, upper, dtype, threads, kernel)
+    return _symmetric("gram", A, None, upper, sparse, dtype, threads, kernel)
 
 
 def sandwich(
@@ -92,11 +101,12 @@ def sandwich(
     w: npt.ArrayLike,
     *,
     upper: bool = False,
+    sparse: bool = False,
     dtype: npt.DTypeLike | None = None,
     threads: int | None = None,
     kernel: str | None = None,
-) -> Array:
-    """Return `A.T @ diag(w) @ A` as a dense array, the matrix of weighted normal equations.
+) -> Any:
+    """Return `A.T @ diag(w) @ A`, dense or sparse: the matrix of weighted normal equations.
 
     Parameters
     ----------
@@ -106,6 +116,8 @@ def sandwich(
         One weight for each row, of either sign; nan and inf go where arithmetic takes them.
     upper : bool, optional
         Leave the part below the diagonal zero.
+    sparse : bool, optional
+        Return a CSR, as `gram` does.
     dtype : dtype_like, optional
         Dtype of the result.
     threads : int, optional
@@ -115,7 +127,7 @@ def sandwich(
 
     Returns
     -------
-    numpy.ndarray, shape (n, n)
+    numpy.ndarray or CSR, shape (n, n)
         Exactly symmetric, in C order. For i <= j: `t = round(w[k] * A[k, i])`, then
         `acc = fma(t, A[k, j], acc)` over ascending k; the other half is mirrored.
 
@@ -123,6 +135,8 @@ def sandwich(
     ------
     ShapeError
         If `A` is no matrix, or `w` has not one weight for each of its rows.
+    FormatError
+        If `w` is sparse, or `sparse` is asked of a dense `A`.
     UnsupportedError
         If an operand is complex.
 
@@ -138,7 +152,7 @@ def sandwich(
     array([[ 2.,  4.],
            [ 4., 17.]])
     """
-    return _symmetric("sandwich", A, w, upper, dtype, threads, kernel)
+    return _symmetric("sandwich", A, w, upper, sparse, dtype, threads, kernel)
 
 
 def _symmetric(
@@ -146,10 +160,11 @@ def _symmetric(
     A: Any,
     w: Any,
     upper: bool,
+    sparse: bool,
     dtype: npt.DTypeLike | None,
     threads: int | None,
     kernel: str | None,
-) -> Array:
+) -> Array | CSR:
     wanted = request.options(op, dtype, threads, kernel, True, request.current_settings())
     request.refuse_algorithm(op, wanted)
     array = request.operand(op, "A", A)
@@ -161,19 +176,23 @@ def _symmetric(
     chain, output = request.output_dtype(op, scaled, array.dtype, rows, wanted.dtype)
     if chain.kind == "c":
         raise UnsupportedError(f"{op}: complex operands have no kernel; matmul(A.T, A.toarray()) does them")
-    if columns * columns * max(chain.itemsize, output.itemsize) > sys.maxsize:
-        raise MemoryError(
-            f"{op}: a result of {columns * columns:,} elements of {output} exceeds every memory"
-        )
     if weights is not None:
         weights = rounded(weights, chain)
     if isinstance(array, SparseArray):
         array._check_fresh()
+    if sparse:
+        if not isinstance(array, SparseArray):
+            raise FormatError(f"{op}: sparse=True takes a sparse A, this one is dense")
+        return _sparse_result(array, weights, chain, output, upper, wanted)
+    if columns * columns * max(chain.itemsize, output.itemsize) > sys.maxsize:
+        raise MemoryError(
+            f"{op}: a result of {columns * columns:,} elements of {output} exceeds every memory"
+        )
     result = None
     if not (isinstance(array, SparseArray) and is_float(chain)) or _pays_as_dense(array):
         result = _through_matmul(array, weights, chain, upper, threads, kernel)
     if result is None:
-        result = _sparse(array, weights, chain, upper, wanted)
+        result = _dense_result(array, weights, chain, upper, wanted)
     return rounded(result, output)
 
 
@@ -243,9 +262,8 @@ def _columns(array: SparseArray) -> _Columns:
     return _Columns(indptr, indices, order, column_ptr, rows_of, positions)
 
 
-def _sparse(
-    array: SparseArray, weights: Array | None, chain: np.dtype[Any], upper: bool, wanted: request.Options
-) -> Array:
+def _kernel_operand(array: SparseArray, weights: Array | None, chain: np.dtype[Any]) -> _KernelOperand:
+    """Return what the kernels read: the layout, built if missing, the values in its order, and weights."""
     base = array.canonical()
     cache = array._layouts
     parts = cache.get_or_build(LAYOUT, lambda: cache.donor(LAYOUT) or _columns(base))
@@ -253,10 +271,7 @@ def _sparse(
     values = base.data.reshape(-1)
     if parts.order is not None:
         values = values[parts.order]
-    columns = array.shape[1]
-    out = (np.zeros if upper else np.empty)((columns, columns), chain)
-    _core.gram(
-        wanted.choice.isa,
+    return (
         parts.indptr,
         parts.indices,
         np.ascontiguousarray(values, chain),
@@ -264,11 +279,49 @@ def _sparse(
         parts.rows_of,
         parts.positions,
         None if weights is None else np.ascontiguousarray(weights),
-        out,
-        not upper,
-        request.thread_count(wanted),
     )
+
+
+def _dense_result(
+    array: SparseArray, weights: Array | None, chain: np.dtype[Any], upper: bool, wanted: request.Options
+) -> Array:
+    columns = array.shape[1]
+    out = (np.zeros if upper else np.empty)((columns, columns), chain)
+    operand = _kernel_operand(array, weights, chain)
+    _core.gram(wanted.choice.isa, *operand, out, not upper, request.thread_count(wanted))
     return out
+
+
+def _sparse_result(
+    array: SparseArray,
+    weights: Array | None,
+    chain: np.dtype[Any],
+    output: np.dtype[Any],
+    upper: bool,
+    wanted: request.Options,
+) -> CSR:
+    columns = array.shape[1]
+    if is_float(chain):
+        operand = _kernel_operand(array, weights, chain)
+        made = _core.sparse_gram(wanted.choice.isa, *operand, request.thread_count(wanted))
+    else:
+        left = rows = array.astype(chain).tocsr().canonical()
+        if weights is not None:
+            left = rows.with_data(weights[convert.expand(rows.indptr)] * rows.data)
+        product = matmul(left.T, rows, dtype=chain).tocsr().canonical()
+        places = convert.expand(product.indptr)
+        above = product.indices >= places
+        kept = np.bincount(places[above], minlength=columns)
+        made = product.data[above], product.indices[above], np.append(0, np.cumsum(kept))
+    values, minor, start = made
+    if not upper:
+        # Row i is column i above the diagonal, then row i from there on.
+        major = convert.expand(start, minor.dtype)
+        below = major != minor
+        both = np.append(minor[below], major), np.append(major[below], minor)
+        start, minor, positions = convert.compress(*both, columns)
+        values = np.append(values[below], values)[positions]
+    return CSR((rounded(values, output), minor, start), shape=(columns, columns))
 
 
 def _through_matmul(

@@ -89,6 +89,67 @@ def test_formats_and_dtypes(format, dtype):
     assert np.array_equal(dg.gram(A.toarray(), upper=True), np.triu(dg.gram(A)))
 
 
+def sparse_same(found, dense, parts, upper=False):
+    """The dense result at the places where columns meet, whatever stands there."""
+    assert isinstance(found, dg.CSR)
+    assert found.has_canonical_format
+    rows = dg.CSR(parts) if scipy.sparse.issparse(parts) else parts
+    met = rows.with_data(np.ones(rows.data.shape, "i8")).tocsr()
+    pattern = (met.T @ met).toarray() != 0
+    pattern = np.triu(pattern) if upper else pattern
+    stored = found.with_data(np.ones(found.nnz)).toarray() != 0
+    assert np.array_equal(stored, pattern)
+    same(found.toarray(), np.where(pattern, dense, np.zeros((), dense.dtype)))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_every_sparse_kernel_is_exact(dtype, isa):
+    for case in testing.sparse_cases(dtype):
+        parts = case.make()
+        if parts.shape[1] > 600 or "large" in case.tags:
+            continue
+        w = weights_for(case.name, parts.shape[0], dtype)
+        wanted, weighted = reference.gram(parts), reference.sandwich(parts, w)
+        for index in ("i4", "i8"):
+            A = dg.CSR(
+                (parts.data, parts.indices.astype(index), parts.indptr.astype(index)), shape=parts.shape
+            )
+            for threads in (1, 2, 3):
+                sparse_same(dg.gram(A, sparse=True, kernel=isa, threads=threads), wanted, A)
+                sparse_same(dg.sandwich(A, w, sparse=True, kernel=isa, threads=threads), weighted, A)
+            upper = dg.gram(A, sparse=True, upper=True, kernel=isa)
+            sparse_same(upper, np.triu(wanted), A, upper=True)
+
+
+@pytest.mark.parametrize("format", ["csr", "csc", "coo", "bsr"])
+@pytest.mark.parametrize("dtype", ["f2", "i1", "i8"])
+def test_sparse_results_of_formats_and_dtypes(format, dtype):
+    S = scipy.sparse.random_array((30, 12), density=0.1, format="csr", rng=np.random.default_rng(6))
+    A = dg.CSR((testing.random_values("A", S.nnz, dtype), S.indices, S.indptr), shape=S.shape)
+    A = A.asformat(format)
+    w = weights_for("f", 30, dtype)
+    sparse_same(dg.gram(A, sparse=True), reference.gram(A), A)
+    sparse_same(dg.sandwich(A, w, sparse=True), reference.sandwich(A, w), A)
+    upper = dg.sandwich(A, w, sparse=True, upper=True)
+    sparse_same(upper, np.triu(reference.sandwich(A, w)), A, upper=True)
+
+
+def test_sparse_results_of_many_columns():
+    rng = np.random.default_rng(7)
+    S = scipy.sparse.random_array((3000, 100_000), density=5e-5, format="csr", rng=rng)
+    one = dg.gram(S, sparse=True, threads=1)
+    assert dg.gram(S, sparse=True, threads=3).equals(one)
+    peer = (S.T @ S).tocsr()
+    peer.sort_indices()
+    assert np.array_equal(one.indptr, peer.indptr)
+    assert np.array_equal(one.indices, peer.indices)
+    assert np.allclose(one.data, peer.data)
+    empty = dg.gram(dg.CSR((3, 10**6)), sparse=True)
+    assert empty.shape == (10**6, 10**6)
+    assert empty.nnz == 0
+
+
 def test_mixed_dtypes_and_outputs(way):
     S = scipy.sparse.random_array((30, 12), density=0.2, format="csr", rng=np.random.default_rng(2))
     A = S.astype("f4")
@@ -189,6 +250,12 @@ def test_refused_weights(w, error, message):
             {},
             MemoryError,
             "gram: a result of .* elements of float64 exceeds every memory",
+        ),
+        (
+            np.eye(4),
+            {"sparse": True},
+            dg.FormatError,
+            "gram: sparse=True takes a sparse A, this one is dense",
         ),
         ([[1.0], [1.0, 2.0]], {}, dg.ShapeError, "gram: A is no array"),
     ],
