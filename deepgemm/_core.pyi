@@ -132,6 +132,7 @@ def sparse_gram(
     rows_of: _Index,
     positions: _Index,
     weights: _Array | None,
+    mirror: bool,
     threads: int,
 ) -> tuple[_Array, _Index, _Index]: ...
 def limit() -> int: ...

@@ -160,6 +160,27 @@ Status run_sparse(KernelId id, const GramOperand& a, const SparseGramArgs& args,
   return Status::ok;
 }
 
+// Row i of the whole is column i above the diagonal, then row i of the upper triangle.
+template <class T, class I>
+void mirror_typed(const CompressedView& upper, const std::int64_t* upper_ptr, const std::int64_t* row_ptr,
+                  std::int64_t* next, I* indices, T* values) {
+  const I* columns = static_cast<const I*>(upper.indices);
+  const T* data = static_cast<const T*>(upper.values);
+  std::copy(row_ptr, row_ptr + upper.major, next);
+  for (std::int64_t i = 0; i < upper.major; ++i) {
+    for (std::int64_t p = upper_ptr[i]; p < upper_ptr[i + 1]; ++p) {
+      const std::int64_t own = next[i]++;  // rows before i have left theirs above
+      indices[own] = columns[p];
+      values[own] = data[p];
+      if (columns[p] != i) {
+        const std::int64_t other = next[columns[p]]++;
+        indices[other] = static_cast<I>(i);
+        values[other] = data[p];
+      }
+    }
+  }
+}
+
 SparseGramArgs sparse_args(const GramOperand& a, const void* weights, std::int64_t* out_ptr, void* indices,
                            void* values) {
   const std::int64_t n = a.rows.minor;
@@ -219,6 +240,38 @@ Status sparse_gram_fill(const GramOperand& a, const void* weights, Isa highest, 
   if (a.rows.minor == 0) return Status::ok;
   const SparseGramArgs args = sparse_args(a, weights, out_ptr, indices, values);
   return run_sparse(KernelId::gram_fill, a, args, highest, threads);
+}
+
+void mirror_count(const CompressedView& upper, const std::int64_t* upper_ptr, std::int64_t* row_ptr) {
+  std::fill(row_ptr, row_ptr + upper.major + 1, std::int64_t{0});
+  for (std::int64_t i = 0; i < upper.major; ++i) {
+    for (std::int64_t p = upper_ptr[i]; p < upper_ptr[i + 1]; ++p) {
+      const std::int64_t j = index_at(upper.indices, upper.index_type, p);
+      ++row_ptr[i + 1];
+      if (j != i) ++row_ptr[j + 1];
+    }
+  }
+  for (std::int64_t i = 0; i < upper.major; ++i) row_ptr[i + 1] += row_ptr[i];
+}
+
+Status mirror_fill(const CompressedView& upper, const std::int64_t* upper_ptr, const std::int64_t* row_ptr,
+                   void* indices, void* values) {
+  const AlignedBuffer memory(static_cast<std::size_t>(upper.major) * sizeof(std::int64_t));
+  std::int64_t* next = static_cast<std::int64_t*>(memory.data());
+  if (next == nullptr) return Status::no_memory;
+  const auto fill = [&](auto* columns) {
+    if (upper.dtype == DType::f32) {
+      mirror_typed(upper, upper_ptr, row_ptr, next, columns, static_cast<float*>(values));
+    } else {
+      mirror_typed(upper, upper_ptr, row_ptr, next, columns, static_cast<double*>(values));
+    }
+  };
+  if (upper.index_type == IndexType::i32) {
+    fill(static_cast<std::int32_t*>(indices));
+  } else {
+    fill(static_cast<std::int64_t*>(indices));
+  }
+  return Status::ok;
 }
 
 }  // namespace deepgemm

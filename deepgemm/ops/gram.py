@@ -303,25 +303,19 @@ def _sparse_result(
     columns = array.shape[1]
     if is_float(chain):
         operand = _kernel_operand(array, weights, chain)
-        made = _core.sparse_gram(wanted.choice.isa, *operand, request.thread_count(wanted))
-    else:
-        left = rows = array.astype(chain).tocsr().canonical()
-        if weights is not None:
-            left = rows.with_data(weights[convert.expand(rows.indptr)] * rows.data)
-        product = matmul(left.T, rows, dtype=chain).tocsr().canonical()
+        made = _core.sparse_gram(wanted.choice.isa, *operand, not upper, request.thread_count(wanted))
+        values, minor, start = made
+        return CSR((rounded(values, output), minor, start), shape=(columns, columns))
+    left = rows = array.astype(chain).tocsr().canonical()
+    if weights is not None:  # no rounding: whole numbers, so both halves are the same already
+        left = rows.with_data(weights[convert.expand(rows.indptr)] * rows.data)
+    product = matmul(left.T, rows, dtype=chain).tocsr().canonical()
+    if upper:
         places = convert.expand(product.indptr)
         above = product.indices >= places
-        kept = np.bincount(places[above], minlength=columns)
-        made = product.data[above], product.indices[above], np.append(0, np.cumsum(kept))
-    values, minor, start = made
-    if not upper:
-        # Row i is column i above the diagonal, then row i from there on.
-        major = convert.expand(start, minor.dtype)
-        below = major != minor
-        both = np.append(minor[below], major), np.append(major[below], minor)
-        start, minor, positions = convert.compress(*both, columns)
-        values = np.append(values[below], values)[positions]
-    return CSR((rounded(values, output), minor, start), shape=(columns, columns))
+        start = np.append(0, np.cumsum(np.bincount(places[above], minlength=columns)))
+        product = CSR((product.data[above], product.indices[above], start), shape=(columns, columns))
+    return product.with_data(rounded(product.data, output))  # type: ignore[no-any-return]
 
 
 def _through_matmul(
