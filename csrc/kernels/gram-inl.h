@@ -87,14 +87,21 @@ void sparse_gram(const void* raw, int64_t begin, int64_t end, int, void* workspa
   const I* column_rows = static_cast<const I*>(dense.column_rows);
   const I* positions = static_cast<const I*>(dense.positions);
   const T* weights = static_cast<const T*>(dense.weights);
-  const int64_t words = gram_mark_words(dense.columns), groups = gram_mark_words(words);
   T* row = static_cast<T*>(workspace);
   uint64_t* marks = static_cast<uint64_t*>(workspace) + dense.columns;
-  uint64_t* marked_words = marks + words;
+  uint64_t* marked_words = marks + gram_mark_words(dense.columns);
   for (int64_t i = begin; i < end; ++i) {
-    for (int64_t p = column_ptr[i]; p < column_ptr[i + 1]; ++p) {
+    const int64_t stop = column_ptr[i + 1];
+    int64_t last = i;
+    for (int64_t p = column_ptr[i]; p < stop; ++p) {
+      if (p + kRowsAhead < stop) {
+        DG_PREFETCH(indices + positions[p + kRowsAhead]);
+        DG_PREFETCH(values + positions[p + kRowsAhead]);
+        DG_PREFETCH(indptr + column_rows[p + kRowsAhead] + 1);
+      }
       const int64_t k = column_rows[p], to = indptr[k + 1];
       int64_t q = positions[p];
+      if (indices[to - 1] > last) last = indices[to - 1];
       const T scaled = weights != nullptr ? weights[k] * values[q] : values[q];
       for (; q < to; ++q) {
         const uint64_t j = static_cast<uint64_t>(indices[q]);
@@ -104,7 +111,7 @@ void sparse_gram(const void* raw, int64_t begin, int64_t end, int, void* workspa
       }
     }
     int64_t at = Fill ? args.out_ptr[i] : 0;
-    for (int64_t group = i / 4096; group < groups; ++group) {
+    for (int64_t group = i / 4096; group <= last / 4096; ++group) {
       for (uint64_t left = marked_words[group]; left != 0; left &= left - 1) {
         const int64_t word = 64 * group + lowest_bit(left);
         for (uint64_t bits = marks[word]; bits != 0; bits &= bits - 1, ++at) {
