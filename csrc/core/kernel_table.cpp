@@ -3,21 +3,26 @@
 #include "core/cpu.h"
 
 // Each object of csrc/targets/ defines exactly one symbol: its family's table for one ISA.
-#define DG_FAMILY(family, isa) extern "C" const deepgemm::KernelTable dg_##family##_##isa;
-#define DG_FAMILIES(isa) \
-  DG_FAMILY(spmm, isa)   \
-  DG_FAMILY(spmv, isa) DG_FAMILY(gemm, isa) DG_FAMILY(dot, isa) DG_FAMILY(sddmm, isa) DG_FAMILY(gram, isa)
+#define DG_FAMILIES(X, isa) \
+  X(spmm, isa) \
+  X(spmv, isa) \
+  X(gemm, isa) \
+  X(dot, isa) \
+  X(sddmm, isa) \
+  X(gram, isa)
+
+#define DG_DECLARE(family, isa) extern "C" const deepgemm::KernelTable dg_##family##_##isa;
+#define DG_LIST(family, isa) {Isa::isa, &dg_##family##_##isa},
+
 #if DG_WITH_AVX512
-DG_FAMILIES(avx512)
+DG_FAMILIES(DG_DECLARE, avx512)
 #endif
 #if DG_WITH_AVX2
-DG_FAMILIES(avx2)
+DG_FAMILIES(DG_DECLARE, avx2)
 #endif
 #if DG_WITH_SCALAR
-DG_FAMILIES(scalar)
+DG_FAMILIES(DG_DECLARE, scalar)
 #endif
-#undef DG_FAMILIES
-#undef DG_FAMILY
 
 namespace deepgemm {
 namespace {
@@ -29,20 +34,19 @@ struct Listed {
 
 // Best first. A hand-tuned table goes above the generic one of its ISA; whatever a table lacks is
 // looked for in the next. Named here, not registered by initialisers: those would run on load.
+// clang-format off
 const Listed kTables[] = {
 #if DG_WITH_AVX512
-    {Isa::avx512, &dg_spmm_avx512}, {Isa::avx512, &dg_spmv_avx512},  {Isa::avx512, &dg_gemm_avx512},
-    {Isa::avx512, &dg_dot_avx512},  {Isa::avx512, &dg_sddmm_avx512}, {Isa::avx512, &dg_gram_avx512},
+    DG_FAMILIES(DG_LIST, avx512)
 #endif
 #if DG_WITH_AVX2
-    {Isa::avx2, &dg_spmm_avx2},     {Isa::avx2, &dg_spmv_avx2},      {Isa::avx2, &dg_gemm_avx2},
-    {Isa::avx2, &dg_dot_avx2},      {Isa::avx2, &dg_sddmm_avx2},     {Isa::avx2, &dg_gram_avx2},
+    DG_FAMILIES(DG_LIST, avx2)
 #endif
 #if DG_WITH_SCALAR
-    {Isa::scalar, &dg_spmm_scalar}, {Isa::scalar, &dg_spmv_scalar},  {Isa::scalar, &dg_gemm_scalar},
-    {Isa::scalar, &dg_dot_scalar},  {Isa::scalar, &dg_sddmm_scalar}, {Isa::scalar, &dg_gram_scalar},
+    DG_FAMILIES(DG_LIST, scalar)
 #endif
 };
+// clang-format on
 
 bool is_runnable(Isa isa) {
   for (Isa runnable : cpu::info().isas) {
