@@ -22,6 +22,15 @@ struct BoundSell {
   std::vector<py::object> owners;
 };
 
+// What bindings of products share (module.cpp): the ISA of a name, or the best; a view of compressed
+// arrays, which are checked so far that it cannot reach outside; a product with what it reads.
+Isa isa_or_best(const py::object& name);
+CompressedView compressed_view(const py::array& indptr, const py::array& indices, const py::array* values,
+                               std::int64_t minor);
+std::unique_ptr<BoundProduct> bind_product(std::unique_ptr<Product> product, DType dtype,
+                                           std::vector<py::object> owners, const std::string& what);
+
+void add_bsr(py::module_& module);
 // Adds the raw type Runner to the module.
 void add_runner(py::module_& module);
 

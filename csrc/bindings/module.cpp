@@ -26,7 +26,6 @@ DG_EXPORT int deepgemm_get_num_threads() { return deepgemm::parallel::process_li
 DG_EXPORT void deepgemm_set_num_threads(int threads) { deepgemm::parallel::set_process_limit(threads); }
 
 namespace deepgemm::bindings {
-namespace {
 
 Isa isa_or_best(const py::object& name) {
   if (name.is_none()) return best_isa();
@@ -71,6 +70,8 @@ std::unique_ptr<BoundProduct> bind_product(std::unique_ptr<Product> product, DTy
   bound->owners = std::move(owners);
   return bound;
 }
+
+namespace {
 
 std::unique_ptr<BoundProduct> csr_product(const std::string& algorithm, const py::object& isa,
                                           const py::array& indptr, const py::array& indices,
@@ -359,6 +360,7 @@ PYBIND11_MODULE(_core, m) {
   add_structure(m);
   add_products(m);
   add_threads(m);
+  add_bsr(m);
   add_runner(m);
   m.def("cpu_info", &cpu_info);
   m.def("best_isa", [] { return deepgemm::cpu::name_of(deepgemm::best_isa()); });

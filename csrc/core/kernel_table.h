@@ -16,6 +16,9 @@ enum class KernelId : std::uint8_t {
   gemm_pack_right,
   gemm_block,
   dot,
+  bsr_dense,    // rows of Y as chains over the blocks of a block row; X and Y row-major
+  bsr_scatter,  // the same from the other side: Y = S^T X
+  bsr_vector,   // one column
 };
 
 // A kernel does the part [begin, end) of a job described by plain data. `workspace` is the calling
