@@ -103,9 +103,7 @@ class _BlockKernel(Kernel):
     def crosses(self, problem: Problem) -> bool:
         return operand.spec(problem).format == "csr"
 
-    def seconds(
-        self, problem: Problem, machine: Machine, isa: str, form: blocks.Form, threads: int
-    ) -> float:
+    def seconds(self, problem: Problem, machine: Machine, isa: str, form: blocks.Form, threads: int) -> float:
         """Return the seconds of the kernel alone on so many threads."""
         return tile_seconds(problem, machine, isa, form, model.balance(problem.normal, threads))
 
@@ -176,9 +174,7 @@ class BlockScatter(_BlockKernel):
     def form(self, problem: Problem) -> blocks.Form | None:
         return best_form(problem, turn=False)
 
-    def seconds(
-        self, problem: Problem, machine: Machine, isa: str, form: blocks.Form, threads: int
-    ) -> float:
+    def seconds(self, problem: Problem, machine: Machine, isa: str, form: blocks.Form, threads: int) -> float:
         # Seen as S the blocks stand the other way round.
         turned = form._replace(height=form.width, width=form.height)
         busy = tile_seconds(problem, machine, isa, turned, threads)
@@ -207,9 +203,7 @@ class BlockVector(_BlockKernel):
             return "chains of vectors are real; bsr_dense serves complex ones"
         return reason
 
-    def seconds(
-        self, problem: Problem, machine: Machine, isa: str, form: blocks.Form, threads: int
-    ) -> float:
+    def seconds(self, problem: Problem, machine: Machine, isa: str, form: blocks.Form, threads: int) -> float:
         normal = problem.normal
         count = form.stored / (form.height * form.width)
         chains = form.stored * ELEMENT_SECONDS + count * BLOCK_SECONDS
