@@ -127,7 +127,7 @@ void block_tile(const BsrArgs& args, int64_t block_row, int64_t first, int64_t c
     }
   }
   if constexpr (G == 1) shared = 0;
-  const auto add = [&](int g, int64_t p) __attribute__((always_inline)) {
+  const auto add = [&](int g, int64_t p) DG_INLINE_LAMBDA {
     const int64_t block_col = index_of(args.indices, args.wide, p);
     add_block<Entry, R, NV, Masked, false>(values + P * p * size, args.width, args.width,
                                            x + block_col * args.width * x_stride, x_stride, tail, acc[g]);
@@ -236,7 +236,7 @@ void vector_tile(const BsrArgs& args, int64_t block_row, int64_t first) {
     shared = min64(shared, start[g + 1] - start[g]);
   }
   if constexpr (G == 1) shared = 0;
-  const auto add = [&](int g, int64_t p) __attribute__((always_inline)) {
+  const auto add = [&](int g, int64_t p) DG_INLINE_LAMBDA {
     const T* block = values + p * size;
     const T* b = x + index_of(args.indices, args.wide, p) * args.width;
     for (int64_t k = 0; k < args.width; ++k) {
@@ -276,11 +276,21 @@ DG_INLINE void for_each_block_pass(int64_t first, int64_t columns, const Body& b
   });
 }
 
+// While all of X stays in a second-level cache, a pass goes through all block rows and keeps its columns
+// of X near; beyond, a few block rows make all their passes, so that S is streamed once and the pages of
+// X that they need are looked up once (3 x 3 blocks, X of 30 MB, N = 128: 89 ms became 55).
+constexpr int64_t kNearBytes = 1 << 20;
+
 template <class Entry>
 void blocks_times_dense(const BsrArgs& args, int64_t begin, int64_t end) {
-  for_each_block_pass<Entry>(0, args.columns, [&]<int NV, bool Masked>(int64_t column, int tail) {
-    block_pass<Entry, NV, Masked>(args, begin, end, column, tail);
-  });
+  const int64_t element = Entry::parts * static_cast<int64_t>(sizeof(typename Entry::Element));
+  const bool near = args.block_cols * args.width * args.columns * element <= kNearBytes;
+  const int64_t step = near ? end - begin : 8;
+  for (int64_t from = begin; from < end; from += step) {
+    for_each_block_pass<Entry>(0, args.columns, [&]<int NV, bool Masked>(int64_t column, int tail) {
+      block_pass<Entry, NV, Masked>(args, from, min64(from + step, end), column, tail);
+    });
+  }
 }
 
 template <class Entry>
