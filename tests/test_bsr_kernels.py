@@ -124,6 +124,16 @@ def test_threads_and_isas_leave_no_trace_in_larger_products(kernel, dtype):
                 testing.assert_same(plan_of(array, X, side, kernel, isa, threads=threads)(X), wanted)
 
 
+@pytest.mark.parametrize("isa", ISAS)
+def test_passes_are_made_by_few_block_rows_where_x_is_large(isa):
+    array = blocks((2, 16), "f4", shape=(30, 500))
+    X = dense("far", array, "left", 130, "f4")
+    assert X.nbytes > 1 << 20
+    wanted = dg.matmul(array, X, kernel="csr_rowwise")
+    for threads in THREADS:
+        testing.assert_same(plan_of(array, X, "left", "bsr_dense", isa, threads=threads)(X), wanted)
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_unsorted_and_duplicate_blocks(kernel):
     data = testing.random_values("unsorted", (5, 4, 2), "f4")
