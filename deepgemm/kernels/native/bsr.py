@@ -25,9 +25,9 @@ BLOCK_SECONDS = 1.5e-9
 ROW_SECONDS = 6e-9
 # A scattered tile is loaded and stored for each block.
 SCATTER_SECONDS = 4e-9
-# Seconds per element of a product with a vector: the load of the element, and the latency of short chains.
-ELEMENT_SECONDS = 0.2e-9
-VECTOR_BLOCK_SECONDS = 4e-9
+# Seconds per element of a product with a vector: its load, and its share of what each step costs a tile.
+ELEMENT_SECONDS = 0.17e-9
+STEP_ELEMENTS = 2
 # A CSR operand is put into blocks only if at least this share of their elements are entries: below, the
 # tiles' speed (twice that of single entries at best) is spent on zeros.
 LEAST_FILL = 0.5
@@ -207,7 +207,7 @@ class BlockVector(_BlockKernel):
     def seconds(self, problem: Problem, machine: Machine, isa: str, form: blocks.Form, threads: int) -> float:
         normal = problem.normal
         count = form.stored / (form.height * form.width)
-        chains = form.stored * ELEMENT_SECONDS + count * VECTOR_BLOCK_SECONDS
+        chains = form.stored * ELEMENT_SECONDS * (1 + STEP_ELEMENTS / form.height) + count * BLOCK_SECONDS
         chains += normal.m / form.height * ROW_SECONDS
         streamed = form.stored * problem.itemsize
         return model.spmv_seconds(problem, machine, isa, chains, streamed, 1.0, threads)
