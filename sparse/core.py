@@ -46,6 +46,7 @@ class Operand:
         "__weakref__",
         "_accounts",
         "_arrays",
+        "_block_fill",
         "_canonical",
         "_data",
         "_fingerprint",
@@ -89,6 +90,7 @@ class Operand:
         self._inspection = inspection
         self._fingerprint: int = self._take_fingerprint()
         self._layouts = LayoutCache(self, donor)
+        self._block_fill: Any = None  # what the planner measured of blocks, once it looked
         self._plans: dict[Any, Any] = {}
         self._accounts: dict[Any, Any] = {}
         self._recent_left: RecentPlan | None = None

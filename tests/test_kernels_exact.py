@@ -41,6 +41,7 @@ SPARSE_KERNELS = {
 }
 DENSE_KERNELS = {"gemm_packed": NATIVE_DTYPES, "dense_as_csr": NATIVE_DTYPES}
 VECTOR_KERNELS = ("csr_vector", "sell_vector")
+BLOCK_KERNELS = ("bsr_dense", "bsr_scatter", "bsr_vector")  # see test_bsr_kernels.py
 
 VECTOR = None  # an operand with one axis, as a number of columns
 COLUMNS = (VECTOR, 1, 2, 3, 7, 8, 16, 17, 33, 130)
@@ -233,7 +234,7 @@ def test_layouts_that_are_refilled_with_other_values(kernel, isa, dtype):
 def test_the_table_is_what_the_kernels_say():
     """No native kernel and no dtype is left out above, and nothing outside the table is served."""
     native = {kernel.name for kernel in registry.kernels("matmul") if kernel.native}
-    assert native == {*SPARSE_KERNELS, *DENSE_KERNELS}
+    assert native == {*SPARSE_KERNELS, *DENSE_KERNELS, *BLOCK_KERNELS}
     for dtype in NATIVE_DTYPES:
         array = sparse_array(CASES[dtype]["rows-17"].make())
         dense = testing.random_values("X", (array.shape[1], 1), dtype)

@@ -8,6 +8,7 @@
   X(spmv, isa) \
   X(gemm, isa) \
   X(dot, isa) \
+  X(bsr, isa) \
   X(sddmm, isa) \
   X(gram, isa)
 

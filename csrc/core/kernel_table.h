@@ -20,6 +20,9 @@ enum class KernelId : std::uint8_t {
   gram,        // rows of the upper triangle of A^T diag(w) A
   gram_count,  // the same as a sparse matrix: entries of each row
   gram_fill,   // and the entries
+  bsr_dense,    // rows of Y as chains over the blocks of a block row; X and Y row-major
+  bsr_scatter,  // the same from the other side: Y = S^T X
+  bsr_vector,   // one column
 };
 
 // A kernel does the part [begin, end) of a job described by plain data. `workspace` is the calling

@@ -38,6 +38,7 @@ struct PairSimd {
     T re, im;
   };
   static constexpr int width = 2;
+  static constexpr int registers = 16;
 
   static vec zero() { return {T(0), T(0)}; }
   static vec set1(T a) { return {a, a}; }

@@ -21,7 +21,7 @@ from ..kernels import registry
 from ..planner import machine as machines
 from ..planner.account import total_spent
 from ..planner.problem import ANY_KERNEL, OperandSpec, Problem, Side, dtype_name
-from ..planner.structure import DENSE_SAMPLE, Structure, measure, measure_dense
+from ..planner.structure import DENSE_SAMPLE, Structure, block_fill, measure, measure_dense
 from ..sparse.base import SparseArray
 from ..sparse.interop import from_scipy
 from ..sparse.layouts import _default_limit
@@ -31,6 +31,10 @@ from ..sparse.layouts import _default_limit
 SAMPLE_SECONDS = 10e-9
 SAMPLE_SHARE = 0.01
 LEAST_SAMPLE = 256
+# Entries of a compressed operand looked at for blocks (about a millisecond), and the calls for which that
+# and the conversion may pay.
+BLOCK_SAMPLE = 4096
+LEAST_BLOCK_REUSE = 20
 
 
 class Options(NamedTuple):
@@ -184,18 +188,24 @@ def _dtypes(left: np.dtype[Any], right: np.dtype[Any]) -> tuple[np.dtype[Any], n
     return accumulator(left, right), short if short == long else None
 
 
-def sparse_spec(array: SparseArray) -> OperandSpec:
+def sparse_spec(array: SparseArray, looks_for_blocks: bool = False) -> OperandSpec:
     """Return what the planner needs to know of a sparse operand."""
     cache = array._layouts
     arrays = array._arrays
+    structure = measure(array)
+    if looks_for_blocks and array.format == "csr" and array._block_fill is None:
+        array._block_fill = block_fill(array, BLOCK_SAMPLE)
+    if array._block_fill:
+        structure = replace(structure, block_fill=array._block_fill)
     return OperandSpec(
         array.format,
         array.shape,
         dtype_name(array.dtype),
-        measure(array),
+        structure,
         arrays[1].itemsize,
         layouts=tuple(sorted(cache.names())),
         donors=tuple(sorted(cache._donated)) if cache._donated else (),
+        blocksize=cast(Any, array).blocksize if array.format == "bsr" else None,
     )
 
 
@@ -250,9 +260,10 @@ def problem_of(
     accounts = owner._accounts if isinstance(owner, SparseArray) else None
     spent = total_spent(accounts.values()) if accounts else ()
     limit = _core.limit()
+    blocks = (reuse or 0) >= LEAST_BLOCK_REUSE or (wanted.choice.algorithm or "").startswith("bsr_")
     return Problem(
-        sparse_spec(left) if left_sparse else dense_spec(left, structures[0]),
-        sparse_spec(right) if right_sparse else dense_spec(right, structures[1]),
+        sparse_spec(left, blocks) if left_sparse else dense_spec(left, structures[0]),
+        sparse_spec(right, blocks) if right_sparse else dense_spec(right, structures[1]),
         dtype_name(chain),
         dtype_name(output),
         fixed,

@@ -50,6 +50,8 @@ class OperandSpec:
         Layouts that it owns already: they cost nothing.
     donors : tuple of str
         Layouts of an array with the same structure, which only need new values.
+    blocksize : tuple of int or None
+        Rows and columns of the blocks of a BSR operand.
     """
 
     format: str
@@ -60,6 +62,7 @@ class OperandSpec:
     order: str = "C"
     layouts: tuple[str, ...] = ()
     donors: tuple[str, ...] = ()
+    blocksize: tuple[int, int] | None = None
 
     @property
     def sparse(self) -> bool:
@@ -201,6 +204,8 @@ class Problem:
             spec["structure"] = Structure.from_dict(spec["structure"])
             for name in ("shape", "layouts", "donors"):
                 spec[name] = tuple(spec[name])
+            if spec["blocksize"] is not None:
+                spec["blocksize"] = tuple(spec["blocksize"])
             values[side] = OperandSpec(**spec)
         values["choice"] = KernelChoice(**values["choice"])
         for name in ("spent", "measured"):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Structure", "block_fill", "measure", "measure_dense"]
 
 # Blocks looked at by `structure()`: the shapes that BSR kernels are tiled for.
-BLOCKS = ((2, 2), (4, 4), (8, 8), (16, 16))
+BLOCKS = ((2, 2), (3, 3), (4, 4), (8, 4), (8, 8), (16, 16))
 # Entries looked at for the block fill, in runs of whole rows.
 BLOCK_SAMPLE = 1 << 16
 # Elements of a dense operand looked at when the caller asks for its structure.
@@ -159,11 +159,11 @@ def measure_dense(array: np.ndarray[Any, Any], samples: int = DENSE_SAMPLE) -> S
     return Structure(round(elements * density), density, zero_share=share)
 
 
-def block_fill(array: Any) -> tuple[tuple[tuple[int, int], float], ...]:
+def block_fill(array: Any, sample: int = BLOCK_SAMPLE) -> tuple[tuple[tuple[int, int], float], ...]:
     """Return the share of entries in the touched blocks, for each shape in `BLOCKS`.
 
     Looks at runs of whole rows, aligned to the largest block and spread over the matrix, that hold
-    about `BLOCK_SAMPLE` entries in all. O(sample).
+    about `sample` entries in all. O(sample).
     """
     if array.format != "csr":
         array = array.tocsr()
@@ -171,9 +171,9 @@ def block_fill(array: Any) -> tuple[tuple[tuple[int, int], float], ...]:
     rows = array.shape[0]
     if array.nnz == 0:
         return ()
-    height = max(block[0] for block in BLOCKS)
+    height = math.lcm(*(block[0] for block in BLOCKS))
     bands = -(-rows // height)
-    wanted = max(1, min(bands, BLOCK_SAMPLE // max(1, array.nnz // bands)))
+    wanted = max(1, min(bands, sample // max(1, array.nnz // bands)))
     chosen = np.unique(np.linspace(0, bands - 1, wanted).astype(np.int64))
     row_parts, column_parts = [], []
     for band in chosen:
