@@ -4,6 +4,7 @@ from .dtypes import bfloat16, float8_e4m3fn, float8_e5m2
 from .errors import DTypeError, FormatError, ShapeError, StaleDataError, UnsupportedError
 from .ops.inspect import show_kernels, show_machine, structure
 from .ops.matmul import matmul
+from .ops.matmul_topk import matmul_topk
 from .ops.plan import plan
 from .ops.threads import get_num_threads, set_num_threads, threads
 from .planner.plan import Plan
@@ -31,6 +32,7 @@ __all__ = [
     "get_num_threads",
     "hstack",
     "matmul",
+    "matmul_topk",
     "plan",
     "set_num_threads",
     "show_kernels",

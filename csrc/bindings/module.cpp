@@ -360,6 +360,7 @@ PYBIND11_MODULE(_core, m) {
   add_products(m);
   add_threads(m);
   add_runner(m);
+  add_spgemm(m);
   m.def("cpu_info", &cpu_info);
   m.def("best_isa", [] { return deepgemm::cpu::name_of(deepgemm::best_isa()); });
 }

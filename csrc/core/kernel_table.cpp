@@ -4,7 +4,8 @@
 
 // Each object of csrc/targets/ defines exactly one symbol: its family's table for one ISA.
 #define DG_FAMILY(family, isa) extern "C" const deepgemm::KernelTable dg_##family##_##isa;
-#define DG_FAMILIES(isa) DG_FAMILY(spmm, isa) DG_FAMILY(spmv, isa) DG_FAMILY(gemm, isa) DG_FAMILY(dot, isa)
+#define DG_FAMILIES(isa) \
+  DG_FAMILY(spmm, isa) DG_FAMILY(spmv, isa) DG_FAMILY(gemm, isa) DG_FAMILY(dot, isa) DG_FAMILY(spgemm, isa)
 #if DG_WITH_AVX512
 DG_FAMILIES(avx512)
 #endif
@@ -29,16 +30,16 @@ struct Listed {
 // looked for in the next. Named here, not registered by initialisers: those would run on load.
 const Listed kTables[] = {
 #if DG_WITH_AVX512
-    {Isa::avx512, &dg_spmm_avx512}, {Isa::avx512, &dg_spmv_avx512},
-    {Isa::avx512, &dg_gemm_avx512}, {Isa::avx512, &dg_dot_avx512},
+    {Isa::avx512, &dg_spmm_avx512}, {Isa::avx512, &dg_spmv_avx512},   {Isa::avx512, &dg_gemm_avx512},
+    {Isa::avx512, &dg_dot_avx512},  {Isa::avx512, &dg_spgemm_avx512},
 #endif
 #if DG_WITH_AVX2
-    {Isa::avx2, &dg_spmm_avx2},     {Isa::avx2, &dg_spmv_avx2},
-    {Isa::avx2, &dg_gemm_avx2},     {Isa::avx2, &dg_dot_avx2},
+    {Isa::avx2, &dg_spmm_avx2},     {Isa::avx2, &dg_spmv_avx2},       {Isa::avx2, &dg_gemm_avx2},
+    {Isa::avx2, &dg_dot_avx2},      {Isa::avx2, &dg_spgemm_avx2},
 #endif
 #if DG_WITH_SCALAR
-    {Isa::scalar, &dg_spmm_scalar}, {Isa::scalar, &dg_spmv_scalar},
-    {Isa::scalar, &dg_gemm_scalar}, {Isa::scalar, &dg_dot_scalar},
+    {Isa::scalar, &dg_spmm_scalar}, {Isa::scalar, &dg_spmv_scalar},   {Isa::scalar, &dg_gemm_scalar},
+    {Isa::scalar, &dg_dot_scalar},  {Isa::scalar, &dg_spgemm_scalar},
 #endif
 };
 

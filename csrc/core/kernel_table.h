@@ -16,6 +16,8 @@ enum class KernelId : std::uint8_t {
   gemm_pack_right,
   gemm_block,
   dot,
+  csr_csr,      // rows of C = A B, all of them sparse
+  csr_csr_top,  // the same, the largest entries of each row only
 };
 
 // A kernel does the part [begin, end) of a job described by plain data. `workspace` is the calling
