@@ -2,6 +2,7 @@
 
 from .dtypes import bfloat16, float8_e4m3fn, float8_e5m2
 from .errors import DTypeError, FormatError, ShapeError, StaleDataError, UnsupportedError
+from .ops.estimate import Estimate, estimate
 from .ops.inspect import show_kernels, show_machine, structure
 from .ops.matmul import matmul
 from .ops.matmul_topk import matmul_topk
@@ -18,6 +19,7 @@ __all__ = [
     "CSC",
     "CSR",
     "DTypeError",
+    "Estimate",
     "FormatError",
     "Plan",
     "ShapeError",
@@ -27,6 +29,7 @@ __all__ = [
     "__version__",
     "bfloat16",
     "block_diag",
+    "estimate",
     "float8_e4m3fn",
     "float8_e5m2",
     "get_num_threads",

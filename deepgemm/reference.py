@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -332,7 +333,7 @@ def matmul_topk(A: Any, B: Any, k: int, threshold: float | None = None) -> tuple
     """
     indptr, indices, data = matmul_sparse(A, B)
     kept = [np.zeros(0, dtype=np.int64)]
-    for begin, end in zip(indptr[:-1], indptr[1:], strict=True):
+    for begin, end in pairwise(indptr):
         row = np.arange(begin, end)
         if threshold is not None:
             row = row[data[row] > threshold]

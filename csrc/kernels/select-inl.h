@@ -1,4 +1,4 @@
-// The largest entries of a row, in a heap whose root is the first to go.
+// The largest entries of a row: few of them in order of rank, many in a heap whose root is the first to go.
 
 #include "core/spgemm_args.h"
 #include "kernels/common-inl.h"
@@ -64,32 +64,40 @@ class Select {
   DG_INLINE void take_line(uint64_t mask, int64_t column, T* sums) {
     using P = Packer<T, I>;
     if constexpr (P::lanes > 0) {
-      for (int lane = 0; mask >> lane != 0; lane += P::lanes) {
-        uint32_t part = static_cast<uint32_t>(mask >> lane) & ((1u << P::lanes) - 1);
-        if (!takes_all_) part &= P::above(sums + lane, floor_);
-        for (; part != 0; part &= part - 1) {
-          const int bit = lane + lowest_bit(part);
-          if (takes_all_ || sums[bit] > floor_) add({sums[bit], column + bit});
+      if (count_bits(mask) > kWorthComparing) {
+        for (int lane = 0; lane < 64; lane += P::lanes) {
+          uint32_t part = static_cast<uint32_t>(mask >> lane) & ((1u << P::lanes) - 1);
+          if (!takes_all_) part &= P::above(sums + lane, floor_);
+          for (; part != 0; part &= part - 1) {
+            const int bit = lane + lowest_bit(part);
+            if (takes_all_ || sums[bit] > floor_) add({sums[bit], column + bit});
+          }
+          P::clear(sums + lane);
         }
-        P::clear(sums + lane);
-        if (lane + P::lanes == 64) break;
+        return;
       }
-    } else {
-      for (; mask != 0; mask &= mask - 1) {
-        const int bit = lowest_bit(mask);
-        if (takes_all_ || sums[bit] > floor_) add({sums[bit], column + bit});
-        sums[bit] = T(0);
-      }
+    }
+    for (; mask != 0; mask &= mask - 1) {
+      const int bit = lowest_bit(mask);
+      const T value = sums[bit];
+      sums[bit] = T(0);
+      if (takes_all_ || value > floor_) add({value, column + bit});
     }
   }
 
   int64_t close_row() {
     const int64_t kept = count_;
-    for (int64_t i = kept - 1; i >= 0; --i) {  // the root is the last in rank
-      columns_[written_ + i] = static_cast<I>(heap_[0].column);
-      values_[written_ + i] = heap_[0].value;
-      heap_[0] = heap_[i];
-      sink_root(heap_, i);
+    if (most_ > kMostInOrder) {
+      for (int64_t i = kept - 1; i > 0; --i) {  // the root is the last in rank
+        const Ranked<T> root = heap_[0];
+        heap_[0] = heap_[i];
+        heap_[i] = root;
+        sink_root(heap_, i);
+      }
+    }
+    for (int64_t i = 0; i < kept; ++i) {
+      columns_[written_ + i] = static_cast<I>(heap_[i].column);
+      values_[written_ + i] = heap_[i].value;
     }
     written_ += kept;
     open();
@@ -107,18 +115,36 @@ class Select {
 
   void add(const Ranked<T>& entry) {
     if (has_threshold_ && !(entry.value > threshold_)) return;
-    if (count_ < most_) {
+    if (most_ <= kMostInOrder) {
+      add_in_order(entry);
+    } else if (count_ < most_) {
       heap_[count_] = entry;
       rise(heap_, count_++);
-    } else if (count_ > 0 && ranks_before(entry, heap_[0])) {
+    } else if (ranks_before(entry, heap_[0])) {
       heap_[0] = entry;
       sink_root(heap_, count_);
     }
     if (count_ == most_ && count_ > 0) {
-      floor_ = heap_[0].value;
+      floor_ = heap_[most_ <= kMostInOrder ? most_ - 1 : 0].value;
       takes_all_ = floor_ != floor_;
     }
   }
+
+  DG_INLINE void add_in_order(const Ranked<T>& entry) {
+    if (count_ < most_) {
+      ++count_;
+    } else if (most_ == 0 || !ranks_before(entry, heap_[most_ - 1])) {
+      return;
+    }
+    int64_t place = count_ - 1;
+    for (; place > 0 && ranks_before(entry, heap_[place - 1]); --place) heap_[place] = heap_[place - 1];
+    heap_[place] = entry;
+  }
+
+  // Comparing and clearing a line of vectors takes about as long as so many single entries.
+  static constexpr int kWorthComparing = 4;
+  // Moving half of so many places costs less than two mispredicted levels of a heap.
+  static constexpr int64_t kMostInOrder = 32;
 
   Ranked<T>* heap_;
   I* columns_;

@@ -58,11 +58,10 @@ class Append {
   DG_INLINE void take_line(uint64_t mask, int64_t column, V* sums) {
     if constexpr (Real && Packer<V, I>::lanes > 0) {
       using P = Packer<V, I>;
-      // Packing takes about as long as three single entries.
+      // A vector without marks is packed too: skipping it would be mispredicted more often than it pays.
       if (count_bits(mask) > kWorthPacking) {
         for (int lane = 0; lane < 64; lane += P::lanes) {
           const uint32_t part = static_cast<uint32_t>(mask >> lane) & ((1u << P::lanes) - 1);
-          if (part == 0) continue;
           P::pack(part, sums + lane, column + lane, columns_ + written_, values_ + written_);
           P::clear(sums + lane);
           written_ += count_bits(part);
@@ -85,7 +84,8 @@ class Append {
   void finish() { memory_.entries = written_; }
 
  private:
-  static constexpr int kWorthPacking = 6;
+  // Packing a line takes about as long as so many single entries and the mispredicted end of their loop.
+  static constexpr int kWorthPacking = sizeof(V) == 4 ? 2 : 5;
   I* columns_;
   V* values_;
   SpgemmWorkspace& memory_;
@@ -178,7 +178,7 @@ class Rows {
         const int64_t column = columns[q];
         sums[column] = Chain::step(a, values[q], sums[column]);
         marks[column] = 1;
-        if constexpr (Groups) groups[column / kMarkedLine] = 1;
+        if constexpr (Groups) groups[static_cast<uint64_t>(column) / kMarkedLine] = 1;
       }
     }
   }

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from ..kernels import registry
 from ..kernels.native.csr import RowWise, Scatter, Vector
-from ..kernels.native.csr_csr import CsrCsr
+from ..kernels.native.csr_csr import CsrCsr, CsrCsrTop
 from ..kernels.native.gemm import DenseAsCsr, Gemm
 from ..kernels.native.sell import SellVector
 from ..kernels.scipy import NumPy, SciPy
 
 registry.register(
-    RowWise(), Scatter(), Vector(), SellVector(), Gemm(), DenseAsCsr(), CsrCsr(), SciPy(), NumPy()
+    RowWise(),
+    Scatter(),
+    Vector(),
+    SellVector(),
+    Gemm(),
+    DenseAsCsr(),
+    CsrCsr(),
+    CsrCsrTop(),
+    SciPy(),
+    NumPy(),
 )

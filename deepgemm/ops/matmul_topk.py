@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core
 from ..errors import UnsupportedError
-from ..kernels.native.csr_csr import paired, result_of, rows_of
+from ..kernels import registry
 from ..sparse.base import SparseArray
 from ..sparse.csr import CSR
+from . import _kernels as _kernels
 from . import _request as request
 
 __all__ = ["matmul_topk"]
+
+LARGEST_K = 2**62  # more than any row can have, and an integer that the core takes
 
 
 def matmul_topk(
@@ -90,15 +92,17 @@ def matmul_topk(
         )
     left._check_fresh()
     right._check_fresh()
-    parts = _core.csr_csr(
+    kernel: Any = registry.find(op, "csr_csr_top")
+    selected: CSR = kernel.largest(
+        left,
+        right,
+        (chain, output),
         wanted.choice.isa,
-        *paired(rows_of(left, chain), rows_of(right, chain)),
-        right.shape[1],
-        0 if wanted.threads is None else wanted.threads,
-        min(most, 2**62),
+        wanted.threads or 0,
+        min(most, LARGEST_K),
         None if threshold is None else _floor(op, threshold, chain),
     )
-    return result_of(parts, (left.shape[0], right.shape[1]), output)
+    return selected
 
 
 def sparse_operand(op: str, name: str, value: Any) -> SparseArray:

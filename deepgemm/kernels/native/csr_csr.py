@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ...planner.problem import OperandSpec, Problem
     from ...sparse.base import SparseArray
 
-__all__ = ["CsrCsr", "Rows", "entries_between", "paired", "product_seconds", "result_of", "rows_of"]
+__all__ = ["CsrCsr", "CsrCsrTop"]
 
 # Seconds of one thread: per multiply-add (entry of B, accumulator and mark), per entry of the result
 # (found, packed, copied to its place), per row of A and per entry of A (two offsets of B).
@@ -59,6 +59,53 @@ class CsrCsr(Kernel):
         fixed = left if problem.fixed == "left" else right
         return Executable(callback=_Product(problem, fixed, isa))
 
+    @staticmethod
+    def seconds(problem: Problem, machine: Machine, work: float, entries: float) -> float:
+        """Return the time of a product that is known better than its problem tells."""
+        return product_seconds(problem, machine, work, entries)[0]
+
+    @staticmethod
+    def structures(left: SparseArray, right: SparseArray) -> tuple[Rows, Rows]:
+        """Return the rows of both operands, of one index dtype, with zeros in place of their values."""
+        parts = []
+        zeros = np.zeros(max(left.canonical().nnz, right.canonical().nnz), np.float32)
+        for array in (left, right):
+            base: Any = array.canonical()
+            if base.format == "csr":
+                indptr, indices = base.indptr, base.indices
+            else:
+                indptr, indices, _ = rows_of(array, np.dtype(np.float32))
+            parts.append((indptr, indices, zeros[: indices.size]))
+        return paired(*parts)
+
+
+class CsrCsrTop(CsrCsr):
+    """The same rows, of which the largest entries are kept while they are read off."""
+
+    name = "csr_csr_top"
+    op = "matmul_topk"
+    summary = "sparse × sparse, the largest entries of each row without the product"
+
+    def refuse(self, problem: Problem) -> str | None:
+        if problem.accumulator not in ("float32", "float64"):
+            return f"selects among float32 and float64, this product accumulates in {problem.accumulator}"
+        return super().refuse(problem)
+
+    @staticmethod
+    def largest(
+        left: SparseArray,
+        right: SparseArray,
+        dtypes: tuple[np.dtype[Any], np.dtype[Any]],
+        isa: str | None,
+        threads: int,
+        k: int,
+        floor: float | None,
+    ) -> CSR:
+        """Return the selection; `dtypes` are those of the chain and of the result."""
+        rows = paired(rows_of(left, dtypes[0]), rows_of(right, dtypes[0]))
+        parts = _core.csr_csr(isa, *rows, right.shape[1], threads, k, floor)
+        return result_of(parts, (left.shape[0], right.shape[1]), dtypes[1])
+
 
 class _Product:
     """The product with ever new other operands."""
@@ -81,9 +128,10 @@ class _Product:
 def rows_of(array: SparseArray, dtype: np.dtype[Any]) -> Rows:
     """Return the canonical rows of an operand in the chain's dtype, from a layout where that is a copy."""
     base: Any = array.canonical()
-    name = _layout_name(base.format, base.dtype.name, dtype.name)
-    if name is None:
+    if base.format == "csr" and base.dtype == dtype:
         return base.indptr, base.indices, base.data
+    name = _layout_name(base.format, base.dtype.name, dtype.name)
+    assert name is not None
     cache = array._layouts
     donor = cache.donor(name)
     if base.format == "csr":
@@ -114,9 +162,10 @@ def paired(left: Rows, right: Rows) -> tuple[Rows, Rows]:
 def result_of(parts: Rows, shape: tuple[int, int], output: np.dtype[Any]) -> CSR:
     """Return the array of the rows that the core made."""
     indptr, indices, data = parts
-    for part in (indptr, indices, data):
+    data = rounded(data, output)
+    for part in (data, indices, indptr):
         part.setflags(write=False)
-    return CSR._from_parts(shape, (rounded(data, output), indices, indptr))
+    return CSR._made(shape, (data, indices, indptr))
 
 
 def _expected(problem: Problem) -> tuple[float, float]:
@@ -132,9 +181,7 @@ def entries_between(work: float, m: int, n: int) -> float:
     return -places * np.expm1(-work / places) if places else 0.0
 
 
-def product_seconds(
-    problem: Problem, machine: Machine, work: float, entries: float, kept: float | None = None
-) -> tuple[float, int]:
+def product_seconds(problem: Problem, machine: Machine, work: float, entries: float) -> tuple[float, int]:
     """Return the time of a product of so many multiply-adds and entries, and its threads."""
     m, _, n = problem.extents
     per_step = STEP_SECONDS * (COMPLEX_STEPS if problem.accumulator.startswith("complex") else 1.0)
