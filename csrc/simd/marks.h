@@ -63,8 +63,8 @@ struct Packer {
 };
 
 #if DG_ISA_AVX512
-// Zen 4 and 5 run vpcompress to memory in microcode (over 100 cycles), to a register in two operations: so
-// a full vector is stored, and the next one overwrites its tail.
+// vpcompress to memory is microcode on Zen 4, to a register it is two operations: so a full vector is
+// stored, and the next one overwrites its tail.
 template <>
 struct Packer<float, int32_t> {
   static constexpr int lanes = 16;
