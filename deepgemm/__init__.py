@@ -2,9 +2,11 @@
 
 from .dtypes import bfloat16, float8_e4m3fn, float8_e5m2
 from .errors import DTypeError, FormatError, ShapeError, StaleDataError, UnsupportedError
+from .ops.estimate import Estimate, estimate
 from .ops.gram import gram, sandwich
 from .ops.inspect import show_kernels, show_machine, structure
 from .ops.matmul import matmul
+from .ops.matmul_topk import matmul_topk
 from .ops.plan import plan
 from .ops.sddmm import sddmm
 from .ops.threads import get_num_threads, set_num_threads, threads
@@ -19,6 +21,7 @@ __all__ = [
     "CSC",
     "CSR",
     "DTypeError",
+    "Estimate",
     "FormatError",
     "Plan",
     "ShapeError",
@@ -28,12 +31,14 @@ __all__ = [
     "__version__",
     "bfloat16",
     "block_diag",
+    "estimate",
     "float8_e4m3fn",
     "float8_e5m2",
     "get_num_threads",
     "gram",
     "hstack",
     "matmul",
+    "matmul_topk",
     "plan",
     "sandwich",
     "sddmm",

@@ -144,6 +144,19 @@ def sparse_gram(
     mirror: bool,
     threads: int,
 ) -> tuple[_Array, _Index, _Index]: ...
+def csr_csr(
+    isa: str | None,
+    left: tuple[_Index, _Index, _Array],
+    right: tuple[_Index, _Index, _Array],
+    columns: int,
+    threads: int = 0,
+    top: int | None = None,
+    threshold: float | None = None,
+    most_int32: int = ...,
+) -> tuple[_Index, _Index, _Array]: ...
+def csr_csr_bounds(
+    left: tuple[_Index, _Index, _Array], right: tuple[_Index, _Index, _Array], columns: int
+) -> tuple[int, int, int]: ...
 def limit() -> int: ...
 def process_limit() -> int: ...
 def set_process_limit(threads: int) -> None: ...

@@ -88,6 +88,22 @@ class Compressed(SparseArray):
         array._validate(shape, parts, dtype, copy)
         return array
 
+    @classmethod
+    def _made(cls: type[C], shape: tuple[int, int], arrays: tuple[Array, ...]) -> C:
+        """Make an array of parts that a kernel made: valid by construction, inspected once someone asks."""
+        array = cls.__new__(cls)
+        array._adopt(shape, arrays, None)
+        del array._inspection
+        return array
+
+    if not TYPE_CHECKING:  # which would take every name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            if name != "_inspection":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            self._inspection = _core.inspect_compressed(self.indptr, self.indices, self._n_minor())
+            return self._inspection
+
     @property
     def indices(self) -> Array:
         """Column of each entry for CSR, row for CSC, block column of each block for BSR; read-only."""

@@ -36,4 +36,7 @@ void add_bsr(py::module_& module);
 // Adds the raw type Runner to the module.
 void add_runner(py::module_& module);
 
+// Adds the products of two sparse operands.
+void add_spgemm(py::module_& module);
+
 }  // namespace deepgemm::bindings

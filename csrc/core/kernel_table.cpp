@@ -9,6 +9,7 @@
   X(gemm, isa) \
   X(dot, isa) \
   X(bsr, isa) \
+  X(spgemm, isa) \
   X(sddmm, isa) \
   X(gram, isa)
 

@@ -23,6 +23,8 @@ enum class KernelId : std::uint8_t {
   bsr_dense,    // rows of Y as chains over the blocks of a block row; X and Y row-major
   bsr_scatter,  // the same from the other side: Y = S^T X
   bsr_vector,   // one column
+  csr_csr,      // rows of C = A B, all of them sparse
+  csr_csr_top,  // the same, the largest entries of each row only
 };
 
 // A kernel does the part [begin, end) of a job described by plain data. `workspace` is the calling

@@ -38,7 +38,7 @@ def exact(problem: Problem) -> bool:
 
 
 class SciPy(Kernel):
-    """SciPy's sparse products, single-threaded; the only ones for integers and for two sparse operands."""
+    """SciPy's sparse products, single-threaded; the only ones for integers."""
 
     name = "scipy"
     provider = "scipy"

@@ -5,9 +5,23 @@ from __future__ import annotations
 from ..kernels import registry
 from ..kernels.native.bsr import BlockDense, BlockScatter, BlockVector
 from ..kernels.native.csr import RowWise, Scatter, Vector
+from ..kernels.native.csr_csr import CsrCsr, CsrCsrTop
 from ..kernels.native.gemm import DenseAsCsr, Gemm
 from ..kernels.native.sell import SellVector
 from ..kernels.scipy import NumPy, SciPy
 
-registry.register(RowWise(), Scatter(), Vector(), SellVector(), Gemm(), DenseAsCsr())
-registry.register(BlockDense(), BlockScatter(), BlockVector(), SciPy(), NumPy())
+registry.register(
+    RowWise(),
+    Scatter(),
+    Vector(),
+    SellVector(),
+    Gemm(),
+    DenseAsCsr(),
+    BlockDense(),
+    BlockScatter(),
+    BlockVector(),
+    CsrCsr(),
+    CsrCsrTop(),
+    SciPy(),
+    NumPy(),
+)

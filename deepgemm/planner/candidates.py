@@ -233,10 +233,4 @@ def _nothing(problem: Problem, candidates: Sequence[Candidate]) -> str:
         why = asked.refused if asked is not None else "no such kernel"
         asks = f"{problem.op}: {choice.argument} asks for {choice.algorithm}"
         return f"{asks}, which cannot do {formats}: {why}"
-    if len(problem.sparse_sides) == 2:
-        return (
-            f"{problem.op}: two sparse operands of dtype {problem.left.dtype} and {problem.right.dtype} "
-            "have no kernel in the stated order yet; pass reproducible=False (SciPy's product), or make "
-            "one operand dense with .toarray()"
-        )
     return f"{problem.op}: no kernel can do {formats} ({reasons})"

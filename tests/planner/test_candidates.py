@@ -140,13 +140,12 @@ def test_what_cannot_be_forced_is_refused_with_the_reason(make, machine, choice,
         choose(problem, rank(problem, machine))
 
 
-def test_two_sparse_floats_say_what_to_use(make, machine):
+def test_two_sparse_operands(make, machine):
     left, right = make.sparse_spec(), make.sparse_spec()
     problem = type(make.sparse())(left, right, "float32", "float32", "left")
-    with pytest.raises(
-        UnsupportedError, match=r"pass reproducible=False .*or make one operand dense with .toarray\(\)"
-    ):
-        choose(problem, rank(problem, machine))
+    assert choose(*_ranked(problem, machine)).candidate.kernel == "csr_csr"
+    integers = type(make.sparse())(left, right, "int64", "int64", "left")
+    assert choose(*_ranked(integers, machine)).candidate.kernel == "scipy"
 
 
 # --- layouts, rented before they are bought ---

@@ -45,7 +45,7 @@ def test_explain_tells_everything(operands):
         "refused: rounds in an order of its own; reproducible=False admits it",
     ):
         assert word in text
-    for kernel in dg.show_kernels().tables[0].rows:
+    for kernel in dg.show_kernels("matmul").tables[0].rows:
         assert kernel[0] in text
 
 

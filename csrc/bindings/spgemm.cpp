@@ -1,0 +1,110 @@
+// Products of two sparse operands, as Python sees them.
+#include <limits>
+#include <optional>
+#include <string>
+
+#include <pybind11/stl.h>
+
+#include "bindings/bound.h"
+#include "core/cpu.h"
+#include "core/kernel_table.h"
+#include "core/parallel.h"
+#include "core/spgemm.h"
+
+namespace deepgemm::bindings {
+namespace {
+
+Isa requested_isa(const std::optional<std::string>& name) {
+  if (!name) return best_isa();
+  Isa isa;
+  if (!cpu::parse(*name, isa) || !is_usable(isa))
+    raise("UnsupportedError", "ISA " + *name + " cannot run here");
+  return isa;
+}
+
+// (indptr, indices, data) of compressed rows.
+CompressedView rows_view(const py::tuple& parts, std::int64_t columns) {
+  if (parts.size() != 3) throw py::value_error("expected (indptr, indices, data)");
+  const auto indptr = parts[0].cast<py::array>(), indices = parts[1].cast<py::array>(),
+             data = parts[2].cast<py::array>();
+  require_contiguous(indptr, "indptr");
+  require_contiguous(indices, "indices");
+  require_contiguous(data, "data");
+  if (indptr.size() < 1) raise("FormatError", "indptr is empty");
+  const IndexType type = index_type_of(indptr, "indptr");
+  if (index_type_of(indices, "indices") != type)
+    raise("DTypeError", "indptr and indices must have one dtype");
+  const std::int64_t rows = indptr.size() - 1, nnz = index_at(indptr.data(), type, rows);
+  if (nnz > data.size() || nnz > indices.size()) raise("FormatError", "data is shorter than indptr says");
+  return {indptr.data(), indices.data(), data.data(), rows, columns, nnz, type, dtype_of(data, "data")};
+}
+
+struct Pair {
+  Pair(const py::tuple& left, const py::tuple& right, std::int64_t columns)
+      : a(rows_view(left, 0)), b(rows_view(right, columns)) {
+    a.minor = b.major;
+    if (a.dtype != b.dtype || a.index_type != b.index_type) {
+      raise("DTypeError", "csr_csr: both operands must have one dtype and one index dtype");
+    }
+  }
+  CompressedView a, b;
+};
+
+// (indptr, indices, data) of the product. Indices are widened where the entries need it: `most_int32` is a
+// number of entries that int32 still counts, lowered by tests.
+py::tuple csr_csr(const std::optional<std::string>& isa, const py::tuple& left, const py::tuple& right,
+                  std::int64_t columns, int threads, const std::optional<std::int64_t>& top,
+                  const std::optional<double>& threshold, std::int64_t most_int32) {
+  const Pair pair(left, right, columns);
+  SpgemmOptions options;
+  options.highest = requested_isa(isa);
+  options.threads = threads > 0 ? std::min(threads, parallel::limit()) : parallel::limit();
+  options.select = top.has_value();
+  options.most = top.value_or(0);
+  options.has_threshold = threshold.has_value();
+  options.threshold = threshold.value_or(0.0);
+  std::unique_ptr<SparseResult> result;
+  Status status;
+  {
+    const ReleaseGil released;
+    status = multiply_sparse(pair.a, pair.b, options, result);
+  }
+  if (status != Status::ok) throw std::bad_alloc();
+  if (result == nullptr) raise("UnsupportedError", "csr_csr: no kernel of this dtype is compiled");
+  const bool wide = pair.a.index_type == IndexType::i64 || result->entries() > most_int32;
+  const py::dtype index = wide ? py::dtype::of<std::int64_t>() : py::dtype::of<std::int32_t>();
+  const auto empty = [](const py::dtype& dtype, std::int64_t size) {
+    return py::array(dtype, std::vector<py::ssize_t>{size});
+  };
+  py::array indptr = empty(index, result->rows() + 1), indices = empty(index, result->entries());
+  py::array data = empty(left[2].cast<py::array>().dtype(), result->entries());
+  {
+    void *a = indptr.mutable_data(), *b = indices.mutable_data(), *c = data.mutable_data();
+    const ReleaseGil released;
+    result->deliver(a, b, c, wide ? IndexType::i64 : IndexType::i32, options.threads);
+    result.reset();
+  }
+  return py::make_tuple(indptr, indices, data);
+}
+
+// (multiply-adds, least entries, most entries) of the product.
+py::tuple bounds(const py::tuple& left, const py::tuple& right, std::int64_t columns) {
+  const Pair pair(left, right, columns);
+  SpgemmBounds found;
+  {
+    const ReleaseGil released;
+    bound_spgemm(pair.a, pair.b, parallel::limit(), found);
+  }
+  return py::make_tuple(found.work, found.least, found.most);
+}
+
+}  // namespace
+
+void add_spgemm(py::module_& m) {
+  m.def("csr_csr", &csr_csr, py::arg("isa"), py::arg("left"), py::arg("right"), py::arg("columns"),
+        py::arg("threads") = 0, py::arg("top") = py::none(), py::arg("threshold") = py::none(),
+        py::arg("most_int32") = std::numeric_limits<std::int32_t>::max());
+  m.def("csr_csr_bounds", &bounds, py::arg("left"), py::arg("right"), py::arg("columns"));
+}
+
+}  // namespace deepgemm::bindings
