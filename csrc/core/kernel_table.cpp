@@ -4,13 +4,13 @@
 
 // Each object of csrc/targets/ defines exactly one symbol: its family's table for one ISA.
 #define DG_FAMILIES(X, isa) \
-  X(spmm, isa) \
-  X(spmv, isa) \
-  X(gemm, isa) \
-  X(dot, isa) \
-  X(bsr, isa) \
-  X(spgemm, isa) \
-  X(sddmm, isa) \
+  X(spmm, isa)              \
+  X(spmv, isa)              \
+  X(gemm, isa)              \
+  X(dot, isa)               \
+  X(bsr, isa)               \
+  X(spgemm, isa)            \
+  X(sddmm, isa)             \
   X(gram, isa)
 
 #define DG_DECLARE(family, isa) extern "C" const deepgemm::KernelTable dg_##family##_##isa;
