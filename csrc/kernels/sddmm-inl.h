@@ -1,8 +1,9 @@
 // Products of rows of X with columns of Y at the entries of a mask, each in the order of dot-inl.h.
 //
 // Counts: for each entry of the mask one index, K elements of a column of Y (from whichever level holds it)
-// and K FMAs; K elements of X for each group of entries in one row. With K = 64 the trees would take as long
-// as the chains, so they are done for a whole vector of entries at once.
+// and K FMAs; K elements of X for each group of entries in one row. By instruction count
+// the trees would take as long as the chains of some dozens of elements, so they are done for a whole vector
+// of entries at once.
 
 #include "core/sddmm_args.h"
 #include "kernels/dot-inl.h"

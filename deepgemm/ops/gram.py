@@ -26,7 +26,8 @@ Array = npt.NDArray[Any]
 # The sparse kernel adds one pair of entries of a row at a time; the product with a dense copy of A, whole
 # vectors. So a pair counts as this many of the latter's multiply-adds. Measured with rows of random places on
 # two AVX-512 cores, sparse kernel against dense copy: 3.3 against 11.8 ms with 5 % of 5000 x 1000 float32
-# entries, 8.8 against 21 ms with 10 %, 375 against 191 ms with 20 % of 20000 x 1000: level at about 16 %.
+# entries, 8.8 against 21 ms with 10 %, 375 against 191 ms with 20 % of 20000 x 1000 (one run
+# on a busy machine). 12 puts the change at one sixth, between the last two.
 PAIR_COST = 12.0
 LAYOUT = "columns"
 
