@@ -157,6 +157,33 @@ def csr_csr(
 def csr_csr_bounds(
     left: tuple[_Index, _Index, _Array], right: tuple[_Index, _Index, _Array], columns: int
 ) -> tuple[int, int, int]: ...
+def gather_rows(
+    what: str, indptr: _Index, indices: _Index, values: _Array, picks: _Index, most_int32: int = ...
+) -> tuple[_Array, _Index, _Index]: ...
+def stack_rows(
+    blocks: list[tuple[_Array, _Index, _Index]], most_int32: int = ...
+) -> tuple[_Array, _Index, _Index]: ...
+def scale(
+    indptr: _Index,
+    indices: _Index,
+    values: _Array,
+    weights: _Array,
+    by_index: bool,
+    divide: bool,
+    minor: int,
+    dtype: np.dtype[Any],
+) -> _Array: ...
+def reduce(
+    reduction: str,
+    indptr: _Index,
+    indices: _Index,
+    values: _Array,
+    minor: int,
+    across: bool,
+    in_lanes: bool,
+    dtype: np.dtype[Any],
+    center: _Array | None = None,
+) -> Any: ...
 def limit() -> int: ...
 def process_limit() -> int: ...
 def set_process_limit(threads: int) -> None: ...

@@ -9,7 +9,23 @@ from .fma import fma
 from .rounding import rounded
 from .stated.lanes import dot, sddmm
 from .stated.products import matmul
+from .stated.reductions import means, normalized, norms, sums, variances
 from .stated.sparse_products import matmul_sparse, matmul_topk
 from .stated.symmetric import gram, sandwich
 
-__all__ = ["dot", "fma", "gram", "matmul", "matmul_sparse", "matmul_topk", "rounded", "sandwich", "sddmm"]
+__all__ = [
+    "dot",
+    "fma",
+    "gram",
+    "matmul",
+    "matmul_sparse",
+    "matmul_topk",
+    "means",
+    "normalized",
+    "norms",
+    "rounded",
+    "sandwich",
+    "sddmm",
+    "sums",
+    "variances",
+]

@@ -298,9 +298,9 @@ def _from_rows(
 def _subnormal(values: Array) -> Array:
     """Scale values to a few times the smallest normal number, so that sums of products are subnormal."""
     real = values.real.dtype if values.dtype.kind == "c" else values.dtype
-    smallest = {2: -14, 4: -126, 8: -1022}[real.itemsize] if real.kind == "f" else -126
-    if real in (dtypes.float8_e4m3fn, dtypes.float8_e5m2):
-        smallest = -6 if real == dtypes.float8_e4m3fn else -14
+    # By name: of the narrow dtypes of ml_dtypes one is of kind "f" and the others are not.
+    by_name = {"float8_e4m3fn": -6, "float8_e5m2": -14, "float16": -14, "float64": -1022}
+    smallest = by_name.get(real.name, -126)
     wide = np.complex128 if values.dtype.kind == "c" else np.float64
     return (values.astype(wide) * 2.0**smallest).astype(values.dtype)
 

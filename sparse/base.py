@@ -12,9 +12,11 @@ from ..dtypes import canonical, scipy_dtype
 from ..errors import DTypeError, FormatError
 from .core import FORMATS, register_product
 from .elementwise import Elementwise
+from .extremes import Extremes
 from .indexing import Indexing
 from .interop import moved, share
 from .reductions import Reductions
+from .scaling import Scaling
 from .validate import frozen, plain_array
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ __all__ = ["SparseArray", "register_product"]
 S = TypeVar("S", bound="SparseArray")
 
 
-class SparseArray(Elementwise, Reductions, Indexing):
+class SparseArray(Elementwise, Scaling, Reductions, Extremes, Indexing):
     """A sparse matrix: an immutable value that may share memory with what it was made from.
 
     The formats are `CSR`, `CSC`, `COO` and `BSR`. `@` is the matrix product and `*` is element-wise, as

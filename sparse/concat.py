@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse
 
+from .. import _core
 from ..dtypes import is_inexact, scipy_dtype
 from ..errors import FormatError, ShapeError
 from .base import SparseArray
 from .construct import sparse_source
 from .csr import CSR
 from .interop import share, wrap
+from .validate import frozen
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -45,7 +47,10 @@ def vstack(blocks: Iterable[Any], format: str = "csr", dtype: npt.DTypeLike | No
     array([[1., 0.],
            [0., 2.]])
     """
-    return _stack("vstack", blocks, 1, scipy.sparse.vstack, format, dtype)
+    arrays = _blocks("vstack", blocks, 1, dtype)
+    if format == "csc" and all(array.format == "csc" for array in arrays):
+        return _by_scipy(scipy.sparse.vstack, arrays).asformat(format)
+    return _joined("csr", arrays).asformat(format)
 
 
 def hstack(blocks: Iterable[Any], format: str = "csr", dtype: npt.DTypeLike | None = None) -> SparseArray:
@@ -57,7 +62,10 @@ def hstack(blocks: Iterable[Any], format: str = "csr", dtype: npt.DTypeLike | No
     >>> dg.sparse.hstack([dg.CSR([[1.0]]), dg.CSR([[2.0]])]).toarray()
     array([[1., 2.]])
     """
-    return _stack("hstack", blocks, 0, scipy.sparse.hstack, format, dtype)
+    arrays = _blocks("hstack", blocks, 0, dtype)
+    if format == "csc" or all(array.format == "csc" for array in arrays):
+        return _joined("csc", arrays).asformat(format)
+    return _by_scipy(scipy.sparse.hstack, arrays).asformat(format)
 
 
 def block_diag(blocks: Iterable[Any], format: str = "csr", dtype: npt.DTypeLike | None = None) -> SparseArray:
@@ -70,17 +78,13 @@ def block_diag(blocks: Iterable[Any], format: str = "csr", dtype: npt.DTypeLike 
     array([[1., 0.],
            [0., 2.]])
     """
-    return _stack("block_diag", blocks, None, scipy.sparse.block_diag, format, dtype)
+    return _by_scipy(scipy.sparse.block_diag, _blocks("block_diag", blocks, None, dtype)).asformat(format)
 
 
-def _stack(
-    owner: str,
-    blocks: Iterable[Any],
-    common_axis: int | None,
-    operation: Callable[..., Any],
-    format: str,
-    dtype: npt.DTypeLike | None,
-) -> SparseArray:
+def _blocks(
+    owner: str, blocks: Iterable[Any], common_axis: int | None, dtype: npt.DTypeLike | None
+) -> list[SparseArray]:
+    """Return the blocks as canonical arrays of one dtype, which agree along an axis."""
     if isinstance(blocks, SparseArray):
         raise FormatError(f"{owner}: expected a list of matrices, got one {type(blocks).__name__}")
     arrays = [_as_sparse(owner, block) for block in blocks]
@@ -95,13 +99,31 @@ def _stack(
                     f"but block {number} has {array.shape[common_axis]}"
                 )
     target = np.dtype(dtype) if dtype is not None else reduce(_common, (array.dtype for array in arrays))
-    arrays = [array.canonical().astype(target) for array in arrays]
+    return [array.canonical().astype(target) for array in arrays]
+
+
+def _joined(format: str, arrays: list[SparseArray]) -> SparseArray:
+    """Put the lines of arrays, made CSR or CSC, one after the other."""
+    lines: list[Any] = [array.asformat(format).canonical() for array in arrays]
+    for array in lines:
+        array._check_fresh()
+    parts = _core.stack_rows([array._arrays for array in lines])
+    along = lines[0]._major
+    shape = list(lines[0].shape)
+    shape[along] = sum(array.shape[along] for array in lines)
+    made: SparseArray = type(lines[0])._made(tuple(shape), tuple(map(frozen, parts)))
+    return made
+
+
+def _by_scipy(operation: Callable[..., Any], arrays: list[SparseArray]) -> SparseArray:
+    """Join arrays with a function of SciPy that moves entries and computes none."""
+    target = arrays[0].dtype
     if scipy_dtype(target) == target:
         made = wrap(operation([share(array, array.data) for array in arrays]))
     else:  # entries only move, so their bits can travel as integers
         bits = f"u{target.itemsize}"
         made = wrap(operation([share(array, array.data.view(bits)) for array in arrays]), target)
-    result: SparseArray = made.asformat(format)
+    result: SparseArray = made
     return result
 
 

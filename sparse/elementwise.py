@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..errors import UnsupportedError
 from .core import Operand
 from .interop import binary, moved
+from .scaling import scaled_by_dense
 
 if TYPE_CHECKING:
     from .base import SparseArray
@@ -52,7 +53,8 @@ class Elementwise(Operand):
     their dtype. Operations on two arrays are SciPy's, over shared memory; entries of dtypes that SciPy
     lacks (float16, bfloat16, float8) are widened to float32 for them, and so is the result. As in
     SciPy, sparse with dense gives what the operation makes of it: `A + X` is dense, `A * X` sparse.
-    Duplicates are summed first.
+    A dense row or column that is multiplied or divided by scales columns or rows (see `Scaling`) and keeps
+    the format. Duplicates are summed first.
     """
 
     __slots__ = ()
@@ -122,7 +124,8 @@ class Elementwise(Operand):
     def __mul__(self: Any, other: Any) -> Any:
         if _is_scalar(other):
             return self._apply(np.multiply, other)
-        return binary(self, "multiply", other)
+        scaled = scaled_by_dense(self, other)
+        return binary(self, "multiply", other) if scaled is None else scaled
 
     def __rmul__(self, other: Any) -> Any:
         return self.__mul__(other)
@@ -148,7 +151,8 @@ class Elementwise(Operand):
                 f"{type(self).__name__} / {type(other).__name__} would be dense: it is nan wherever both are "
                 "empty; divide by .toarray(), or multiply by a sparse reciprocal"
             )
-        return binary(self, "__truediv__", other)
+        scaled = scaled_by_dense(self, other, divide=True)
+        return binary(self, "__truediv__", other) if scaled is None else scaled
 
     def divide(self, other: Any) -> Any:
         """Return the element-wise quotient, as `/` does; the divisor must be a number or dense."""

@@ -36,6 +36,9 @@ void add_bsr(py::module_& module);
 // Adds the raw type Runner to the module.
 void add_runner(py::module_& module);
 
+// Adds what surrounds products.
+void add_rows(py::module_& module);
+
 // Adds the products of two sparse operands.
 void add_spgemm(py::module_& module);
 

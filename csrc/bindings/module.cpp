@@ -364,6 +364,7 @@ PYBIND11_MODULE(_core, m) {
   add_bsr(m);
   add_runner(m);
   add_spgemm(m);
+  add_rows(m);
   m.def("cpu_info", &cpu_info);
   m.def("best_isa", [] { return deepgemm::cpu::name_of(deepgemm::best_isa()); });
 }

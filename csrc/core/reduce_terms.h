@@ -1,0 +1,113 @@
+// What one entry contributes to a reduction, and how contributions are joined.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <type_traits>
+
+namespace deepgemm::reduce_terms {
+
+template <class T>
+struct Complex {
+  T re, im;
+  friend Complex operator+(Complex a, Complex b) { return {a.re + b.re, a.im + b.im}; }
+};
+
+// Contributions of S in the accumulator type A; `center` is read by deviations only. Squares are rounded
+// before they are added: for float32, whose squares float64 holds, that is the same as fusing, and it runs
+// on CPUs without FMA.
+template <class S, class A>
+struct Sum {
+  using Stored = S;
+  using Acc = A;
+  static A term(S v, double) { return static_cast<A>(v); }
+  static A join(A a, A b) { return a + b; }
+};
+
+template <class S>
+struct SumOfMagnitudes : Sum<S, double> {
+  static double term(S v, double) {
+    const double wide = v;
+    return wide < 0.0 ? -wide : wide;
+  }
+};
+
+template <class S>
+struct SumOfSquares : Sum<S, double> {
+  static double term(S v, double) {
+    const double wide = v;
+    return wide * wide;
+  }
+};
+
+template <class S>
+struct SumOfDeviations : Sum<S, double> {
+  static double term(S v, double center) {
+    const double apart = static_cast<double>(v) - center;
+    return apart * apart;
+  }
+};
+
+template <class S>
+struct Largest : SumOfMagnitudes<S> {
+  static double join(double a, double b) { return b > a || b != b ? b : a; }
+};
+
+constexpr int kLanes = 16;
+
+// Contributions of lanes past the end are masked to zero by their bits, so that nan and inf vanish too; this
+// is written out because compilers vectorise it for the oldest CPUs, which a loop with a condition is not.
+template <class A>
+struct Mask {
+  using Bits = std::conditional_t<sizeof(A) == 4, std::uint32_t, std::uint64_t>;
+  Bits bits[2 * kLanes];
+  constexpr Mask() : bits() {
+    for (int l = 0; l < kLanes; ++l) bits[l] = ~Bits{0};
+  }
+  const Bits* first(std::int64_t count) const { return bits + (kLanes - count); }
+};
+
+template <class A>
+inline constexpr Mask<A> kMask{};
+
+template <class Op>
+typename Op::Acc tree(typename Op::Acc (&lanes)[kLanes]) {
+  for (int l = 0; l < 8; ++l) lanes[l] = Op::join(lanes[l], lanes[l + 8]);
+  for (int l = 0; l < 4; ++l) lanes[l] = Op::join(lanes[l], lanes[l + 4]);
+  for (int l = 0; l < 2; ++l) lanes[l] = Op::join(lanes[l], lanes[l + 2]);
+  return Op::join(lanes[0], lanes[1]);
+}
+
+// The entries p[0..n) in 16 lanes. `readable` values may be read from p on, n or more of them.
+template <class Op>
+typename Op::Acc in_lanes(const typename Op::Stored* p, std::int64_t n, std::int64_t readable,
+                          double center) {
+  using A = typename Op::Acc;
+  using S = typename Op::Stored;
+  A lanes[kLanes] = {};
+  std::int64_t k = 0;
+  for (; k + kLanes <= n; k += kLanes) {
+    for (int l = 0; l < kLanes; ++l) lanes[l] = Op::join(lanes[l], Op::term(p[k + l], center));
+  }
+  if constexpr (std::is_arithmetic_v<A>) {
+    if (k < n && k + kLanes <= readable) {
+      const auto* keep = kMask<A>.first(n - k);
+      for (int l = 0; l < kLanes; ++l) {
+        const auto bits = std::bit_cast<typename Mask<A>::Bits>(Op::term(p[k + l], center)) & keep[l];
+        lanes[l] = Op::join(lanes[l], std::bit_cast<A>(bits));
+      }
+      k = n;
+    }
+  }
+  for (int l = 0; k < n; ++k, ++l) lanes[l] = Op::join(lanes[l], Op::term(static_cast<S>(p[k]), center));
+  return tree<Op>(lanes);
+}
+
+template <class Op>
+typename Op::Acc in_chain(const typename Op::Stored* p, std::int64_t n, double center) {
+  typename Op::Acc acc{};
+  for (std::int64_t k = 0; k < n; ++k) acc = Op::join(acc, Op::term(p[k], center));
+  return acc;
+}
+
+}  // namespace deepgemm::reduce_terms
