@@ -62,7 +62,8 @@ class Scaling(Operand):
         array([[10., 20.],
                [ 0.,  3.]])
         """
-        return _scaled(self, "scale_rows", weights, axis=1)
+        result: S = _scaled(self, "scale_rows", weights, axis=1)
+        return result
 
     def scale_columns(self: S, weights: npt.ArrayLike) -> S:
         """Return `self @ diag(weights)`: each column times its weight; `A * weights` does the same.
@@ -76,7 +77,8 @@ class Scaling(Operand):
         array([[10.,  2.],
                [ 0.,  3.]])
         """
-        return _scaled(self, "scale_columns", weights, axis=0)
+        result: S = _scaled(self, "scale_columns", weights, axis=0)
+        return result
 
     def normalize(self: Any, axis: int = 1, norm: str = "l2") -> Any:
         """Return the array with each row (`axis=1`) or column (`axis=0`) divided by its norm.

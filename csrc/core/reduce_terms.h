@@ -103,11 +103,53 @@ typename Op::Acc in_lanes(const typename Op::Stored* p, std::int64_t n, std::int
   return tree<Op>(lanes);
 }
 
+// `acc` and the entries p[0..n) in one chain.
 template <class Op>
-typename Op::Acc in_chain(const typename Op::Stored* p, std::int64_t n, double center) {
-  typename Op::Acc acc{};
+typename Op::Acc in_chain(typename Op::Acc acc, const typename Op::Stored* p, std::int64_t n, double center) {
   for (std::int64_t k = 0; k < n; ++k) acc = Op::join(acc, Op::term(p[k], center));
   return acc;
 }
+
+// The chains of many lines, eight of them side by side, which hides the latency of the additions; a line that
+// ends makes room for the next. next_line(line) sets `at`, `left`, `center` and `id` of a line that has
+// entries, or returns false when there are no more; done(id, sum) takes its result.
+template <class Op>
+struct SideBySide {
+  using A = typename Op::Acc;
+  using S = typename Op::Stored;
+  static constexpr int kLines = 8;
+
+  struct Line {
+    const S* at = nullptr;
+    std::int64_t left = 0, id = 0;
+    double center = 0.0;
+  };
+
+  template <class Next, class Done>
+  static void run(const Next& next_line, const Done& done) {
+    Line line[kLines];
+    A acc[kLines] = {};
+    int open = 0;
+    while (open < kLines && next_line(line[open])) ++open;
+    while (open == kLines) {
+      std::int64_t steps = line[0].left;
+      for (int c = 1; c < kLines; ++c) steps = line[c].left < steps ? line[c].left : steps;
+      for (std::int64_t k = 0; k < steps; ++k) {
+        for (int c = 0; c < kLines; ++c) acc[c] = Op::join(acc[c], Op::term(line[c].at[k], line[c].center));
+      }
+      for (int c = 0; c < kLines; ++c) {
+        line[c].at += steps;
+        line[c].left -= steps;
+        if (line[c].left > 0) continue;
+        done(line[c].id, acc[c]);
+        acc[c] = A{};
+        if (!next_line(line[c])) open = 0;  // nothing is left to fill the place with
+      }
+    }
+    for (int c = 0; c < kLines; ++c) {
+      if (line[c].left > 0) done(line[c].id, in_chain<Op>(acc[c], line[c].at, line[c].left, line[c].center));
+    }
+  }
+};
 
 }  // namespace deepgemm::reduce_terms
