@@ -47,16 +47,22 @@ class SparseArray(Elementwise, Scaling, Reductions, Extremes, Indexing):
 
     __slots__ = ()
 
-    @classmethod
     @abstractmethod
+    def _validate(self, shape: Any, parts: tuple[Any, ...], dtype: npt.DTypeLike | None, copy: bool) -> None:
+        """Take parts, in the order of `_part_names`, as this array's own, or refuse them."""
+
+    @classmethod
     def _from_parts(
-        cls,
+        cls: type[S],
         shape: tuple[int, int],
         parts: tuple[Any, ...],
         dtype: npt.DTypeLike | None = None,
         copy: bool = False,
-    ) -> SparseArray:
+    ) -> S:
         """Validate parts, in the order of `_part_names`, and make an array that shares them."""
+        array = cls.__new__(cls)
+        array._validate(shape, parts, dtype, copy)
+        return array
 
     # Other formats
 

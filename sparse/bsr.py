@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import FormatError, ShapeError
+from ..errors import ShapeError
 from .base import SparseArray
 from .compressed import Compressed
-from .construct import dense_source, nothing, sparse_source
+from .construct import coordinate_source, dense_source, nothing, sparse_source
 from .core import FORMATS
 from .interop import moved
 from .validate import block_shape, divisible, looks_like_shape, matrix_shape
@@ -99,13 +99,7 @@ class BSR(Compressed):
                     f"{owner}: blocksize is {blocksize}, but data has blocks of {self.blocksize}"
                 )
             return None
-        if len(arg) == 2:
-            coo: SparseArray = FORMATS["coo"](arg, shape=shape, dtype=dtype)
-            return coo
-        raise FormatError(
-            f"{owner}: got a tuple of {len(arg)}, expected (data, indices, indptr), (data, (row, col)) "
-            "or (rows, columns)"
-        )
+        return coordinate_source(owner, arg, shape, dtype)
 
     @property
     def blocksize(self) -> tuple[int, int]:

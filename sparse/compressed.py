@@ -12,7 +12,7 @@ from .. import _core
 from ..errors import FormatError
 from . import convert
 from .base import SparseArray
-from .construct import dense_source, nothing, sparse_source, twin_parts
+from .construct import coordinate_source, dense_source, nothing, sparse_source, twin_parts
 from .core import FORMATS
 from .interop import moved
 from .validate import (
@@ -75,18 +75,6 @@ class Compressed(SparseArray):
         self._adopt(
             checked, (data, indices, indptr), inspect(owner, indptr, indices, n_major, n_minor, self._kinds)
         )
-
-    @classmethod
-    def _from_parts(
-        cls: type[C],
-        shape: tuple[int, int],
-        parts: tuple[Any, ...],
-        dtype: npt.DTypeLike | None = None,
-        copy: bool = False,
-    ) -> C:
-        array = cls.__new__(cls)
-        array._validate(shape, parts, dtype, copy)
-        return array
 
     @classmethod
     def _made(cls: type[C], shape: tuple[int, int], arrays: tuple[Array, ...]) -> C:
@@ -174,13 +162,7 @@ class CompressedEntries(Compressed):
         if len(arg) == 3:
             self._validate(shape, arg, dtype, copy)
             return None
-        if len(arg) == 2:
-            coo: SparseArray = FORMATS["coo"](arg, shape=shape, dtype=dtype)
-            return coo
-        raise FormatError(
-            f"{owner}: got a tuple of {len(arg)}, expected (data, indices, indptr), (data, (row, col)) "
-            "or (rows, columns)"
-        )
+        return coordinate_source(owner, arg, shape, dtype)
 
     def _flipped(self, target: str) -> Any:
         """Return the same matrix compressed along the other axis; entries keep their order of storage."""

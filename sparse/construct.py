@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from ..errors import ShapeError
+from ..errors import FormatError, ShapeError
 from .base import SparseArray
+from .core import FORMATS
 from .interop import from_scipy, scipy_parts
 from .validate import index_dtype, matrix_shape, plain_array, value_array
 
@@ -41,6 +42,19 @@ def sparse_source(
         return None
     _agree(owner, shape, "sparse", source.shape)
     return source if dtype is None else source.astype(dtype)
+
+
+def coordinate_source(
+    owner: str, arg: tuple[Any, ...], shape: Any, dtype: npt.DTypeLike | None
+) -> SparseArray:
+    """Return the COO of `(data, (row, col))`; a tuple of another length is refused."""
+    if len(arg) != 2:
+        raise FormatError(
+            f"{owner}: got a tuple of {len(arg)}, expected (data, indices, indptr), (data, (row, col)) "
+            "or (rows, columns)"
+        )
+    coo: SparseArray = FORMATS["coo"](arg, shape=shape, dtype=dtype)
+    return coo
 
 
 def dense_source(owner: str, arg: Any, shape: Any, dtype: npt.DTypeLike | None) -> Array:

@@ -109,18 +109,6 @@ class COO(SparseArray):
         check_coordinates(owner, "col", col, checked[1], "columns")
         self._adopt(checked, (data, row, col), None)
 
-    @classmethod
-    def _from_parts(
-        cls,
-        shape: tuple[int, int],
-        parts: tuple[Any, ...],
-        dtype: npt.DTypeLike | None = None,
-        copy: bool = False,
-    ) -> COO:
-        array = cls.__new__(cls)
-        array._validate(shape, parts, dtype, copy)
-        return array
-
     @property
     def row(self) -> Array:
         """Row of each entry, read-only."""

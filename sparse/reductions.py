@@ -65,7 +65,8 @@ class Reductions(Operand):
         target = default if dtype is None else canonical(dtype, f"{owner}: dtype")
         accumulator = np.result_type(default, scipy_dtype(target)) if is_inexact(target) else default
         source = lines_of(self)
-        sums = _sums(source, which_axis(owner, axis), summable(source.data, accumulator), accumulator)
+        data = summable(source.data, accumulator)
+        sums = reduced("sum", source, data, which_axis(owner, axis), accumulator)
         return _handed_out(owner, sums, target, out)
 
     def mean(
@@ -227,36 +228,27 @@ def summable(data: Array, accumulator: np.dtype[Any]) -> Array:
 
 
 def reduced(
-    reduction: str, source: CompressedEntries, data: Array, axis: int, accumulator: Any, center: Any = None
+    reduction: str,
+    source: CompressedEntries,
+    data: Array,
+    axis: int | None,
+    accumulator: np.dtype[Any],
+    center: Array | None = None,
 ) -> Any:
-    """Reduce the entries `data` of the structure of `source` over an axis; see csrc/core/reduce.h."""
+    """Reduce entries `data` with the structure of `source` over one axis or both; see csrc/core/reduce.h."""
+    along_rows = axis != 0
     return _core.reduce(
         reduction,
         source.indptr,
         source.indices,
         data,
-        minor=source.shape[1 - source._major],
-        across=axis == source._major,
-        in_lanes=axis == 1,
-        dtype=accumulator,
-        center=center,
+        source.shape[1 - source._major],
+        along_rows == (source._major == 1),
+        along_rows,
+        accumulator,
+        center,
+        axis is None,
     )
-
-
-def _sums(source: CompressedEntries, axis: int | None, data: Array, accumulator: np.dtype[Any]) -> Array:
-    if axis is not None:
-        sums: Array = reduced("sum", source, data, axis, accumulator)
-        return sums
-    return _total(reduced("sum", source, data, 1, accumulator))
-
-
-def _total(values: Array) -> Array:
-    """Return the sum of a vector in 16 chains, without an axis."""
-    whole = np.array([0, len(values)])
-    nowhere = np.empty(len(values), _INT64)  # indices, which sums along a row do not read
-    values = values.view(_INT64) if values.dtype == np.uint64 else values
-    total: Array = _core.reduce("sum", whole, nowhere, values, 0, False, True, values.dtype)
-    return total.reshape(())
 
 
 def _places(source: CompressedEntries, axis: int | None) -> int:
@@ -266,7 +258,7 @@ def _places(source: CompressedEntries, axis: int | None) -> int:
 def _means(source: CompressedEntries, axis: int | None) -> Array:
     """Return the means in float64 or complex128."""
     accumulator = np.dtype(np.complex128) if source.dtype.kind == "c" else _FLOAT64
-    sums = _sums(source, axis, summable(source.data, accumulator), accumulator)
+    sums = reduced("sum", source, summable(source.data, accumulator), axis, accumulator)
     with np.errstate(all="ignore"):
         means: Array = np.asarray(sums / np.float64(_places(source, axis)))
         return means
@@ -274,23 +266,14 @@ def _means(source: CompressedEntries, axis: int | None) -> Array:
 
 def _variances(source: CompressedEntries, axis: int | None, means: Array, ddof: float) -> Array:
     data, places = summable(source.data, _FLOAT64), _places(source, axis)
-    center = means.reshape(1) if axis is None else means
-    if axis is None:
-        squares, filled = _sums_of_deviations(source, data, 1, center)
-        squares, filled = _total(squares), np.asarray(source.nnz)
+    found = reduced("deviations", source, data, axis, _FLOAT64, means.reshape(-1))
+    if isinstance(found, tuple):
+        squares, filled = found
     else:
-        squares, filled = _sums_of_deviations(source, data, axis, center)
+        squares, filled = found, source.nnz if axis is None else np.diff(source.indptr)
     with np.errstate(all="ignore"):
         variances: Array = (squares + (places - filled) * (means * means)) / np.float64(places - ddof)
         return np.asarray(variances)
-
-
-def _sums_of_deviations(
-    source: CompressedEntries, data: Array, axis: int, center: Array
-) -> tuple[Array, Array]:
-    """Return the sums of squared differences from the center, and how many entries each has."""
-    found = reduced("deviations", source, data, axis, _FLOAT64, center)
-    return found if isinstance(found, tuple) else (found, np.diff(source.indptr))
 
 
 def line_norms(owner: str, source: CompressedEntries, axis: int, norm: str) -> Array:
@@ -348,7 +331,7 @@ def _require_real(owner: str, source: CompressedEntries) -> None:
 def _handed_out(owner: str, values: Array, dtype: np.dtype[Any], out: Array | None = None) -> Any:
     """Round results to their dtype, and return them as an array or a scalar or in `out`."""
     try:
-        result = rounded(values, dtype)
+        result = values if values.dtype == dtype else rounded(values, dtype)
     except DTypeError as error:
         raise DTypeError(f"{owner}: {error}") from None
     if out is None:

@@ -148,11 +148,28 @@ Reduction reduction_of(const std::string& name) {
   throw py::value_error("unknown reduction " + name);
 }
 
-// One result for each line or each index; see core/reduce.h. For deviations across lines, `center` is
-// given and the result is a pair: the sums, and how many entries each has.
+// The sum of a vector in lanes, without an axis.
+py::array total_of(const py::array& values, Number number) {
+  const std::int64_t ends[2] = {0, values.size()};
+  CompressedView whole;
+  whole.indptr = ends;
+  whole.index_type = IndexType::i64;
+  whole.values = values.data();
+  whole.major = 1;
+  whole.nnz = values.size();
+  ReduceJob job;
+  job.stored = job.accumulator = number;
+  py::array out(values.dtype(), std::vector<py::ssize_t>{});
+  bool known;
+  reduce(whole, job, 1, out.mutable_data(), known);
+  return out;
+}
+
+// One result for each line or each index, or their total; see core/reduce.h. Deviations across lines give a
+// pair where there is an axis: the sums, and how many entries each has.
 py::object reduced(const std::string& reduction, const py::array& indptr, const py::array& indices,
                    const py::array& values, std::int64_t minor, bool across, bool in_lanes,
-                   const py::dtype& dtype, const py::object& center) {
+                   const py::dtype& dtype, const py::object& center, bool total) {
   const CompressedView view = untyped_view(indptr, indices, values, minor);
   ReduceJob job;
   job.reduction = reduction_of(reduction);
@@ -182,6 +199,7 @@ py::object reduced(const std::string& reduction, const py::array& indptr, const 
   }
   if (status != Status::ok) throw std::bad_alloc();
   if (!known) raise("DTypeError", "reduce: these dtypes are not compiled");
+  if (total) return total_of(out, job.accumulator);
   if (job.counts != nullptr) return py::make_tuple(out, counts);
   return out;
 }
@@ -197,7 +215,7 @@ void add_rows(py::module_& m) {
         py::arg("by_index"), py::arg("divide"), py::arg("minor"), py::arg("dtype"));
   m.def("reduce", &reduced, py::arg("reduction"), py::arg("indptr"), py::arg("indices"), py::arg("values"),
         py::arg("minor"), py::arg("across"), py::arg("in_lanes"), py::arg("dtype"),
-        py::arg("center") = py::none());
+        py::arg("center") = py::none(), py::arg("total") = false);
 }
 
 }  // namespace deepgemm::bindings
