@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse
 
-from .. import _core
 from ..dtypes import is_inexact, scipy_dtype
 from ..errors import FormatError, ShapeError
 from .base import SparseArray
 from .construct import sparse_source
 from .csr import CSR
 from .interop import share, wrap
-from .validate import frozen
+from .lines import join_lines
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -104,15 +103,8 @@ def _blocks(
 
 def _joined(format: str, arrays: list[SparseArray]) -> SparseArray:
     """Put the lines of arrays, made CSR or CSC, one after the other."""
-    lines: list[Any] = [array.asformat(format).canonical() for array in arrays]
-    for array in lines:
-        array._check_fresh()
-    parts = _core.stack_rows([array._arrays for array in lines])
-    along = lines[0]._major
-    shape = list(lines[0].shape)
-    shape[along] = sum(array.shape[along] for array in lines)
-    made: SparseArray = type(lines[0])._made(tuple(shape), tuple(map(frozen, parts)))
-    return made
+    joined: SparseArray = join_lines([array.asformat(format).canonical() for array in arrays])
+    return joined
 
 
 def _by_scipy(operation: Callable[..., Any], arrays: list[SparseArray]) -> SparseArray:

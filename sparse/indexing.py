@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _core
 from .core import Operand
 from .interop import moved, widened
-from .validate import frozen
+from .lines import pick_lines
 
 if TYPE_CHECKING:
     from .base import SparseArray
@@ -44,7 +43,7 @@ class Indexing(Operand):
             if column_is_int:
                 columns = _slice_of_one(columns, self.shape[1], "column")
         source = self.tocsr() if self.format in ("coo", "bsr") else self
-        result = _lines(source, rows, columns)
+        result = pick_lines(source, rows, columns)
         if result is None:
             index = rows if columns is None else (rows, columns)
             result = moved(source, lambda matrix: matrix[index])
@@ -69,55 +68,6 @@ class Indexing(Operand):
         new = shape[0] if len(shape) == 1 else shape
         result: SparseArray = moved(self, lambda matrix: matrix.reshape(new, order=order))
         return result
-
-
-def _lines(array: Any, rows: Any, columns: Any) -> Any:
-    """Return whole rows of CSR, or columns of CSC, picked by the core; None for any other key."""
-    picked, other = (rows, columns) if array.format == "csr" else (columns, rows)
-    if columns is None or not (isinstance(other, slice) and other == slice(None)):
-        return None
-    array._check_fresh()
-    source = array.canonical()
-    owner, extent = type(array).__name__, array.shape[array._major]
-    if isinstance(picked, slice):
-        start, stop, step = picked.indices(extent)
-        if step == 1:
-            return _run_of_lines(source, start, max(start, stop))
-        picked = np.arange(start, stop, step)
-    elif not isinstance(picked, np.ndarray) or picked.ndim != 1:
-        return None
-    kind = array._kinds[0].removesuffix("s")
-    if picked.dtype == np.bool_:
-        if len(picked) != extent:
-            raise IndexError(f"{owner}: the mask has {len(picked)} entries, expected {extent} (one a {kind})")
-        picked = np.flatnonzero(picked)
-    elif picked.dtype == np.uint64 and picked.size and picked.max() > np.iinfo(np.int64).max:
-        raise IndexError(
-            f"{type(array).__name__}: {kind} {picked.max()} is out of range for {extent} {kind}s"
-        )
-    parts = _core.gather_rows(
-        f"{owner}: {kind}",
-        source.indptr,
-        source.indices,
-        source.data,
-        np.ascontiguousarray(picked, dtype=np.int64),
-    )
-    return type(array)._made(_with_lines(array, len(picked)), tuple(map(frozen, parts)))
-
-
-def _run_of_lines(array: Any, start: int, stop: int) -> Any:
-    """Return lines next to each other, sharing the memory of their entries."""
-    indptr = array.indptr[start : stop + 1]
-    first, last = int(indptr[0]), int(indptr[-1])
-    if first:
-        indptr = frozen(indptr - first)
-    arrays = (array.data[first:last], array.indices[first:last], indptr)
-    return type(array)._made(_with_lines(array, stop - start), arrays)
-
-
-def _with_lines(array: Any, count: int) -> tuple[int, int]:
-    """Return the shape of `array` with another number of lines."""
-    return (count, array.shape[1]) if array._major == 0 else (array.shape[0], count)
 
 
 def _pair(owner: str, key: Any) -> tuple[Any, Any]:
