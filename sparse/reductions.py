@@ -61,9 +61,11 @@ class Reductions(Operand):
         array([1, 5])
         """
         owner = f"{type(self).__name__}.sum"
-        default = sum_dtype(self.dtype)
-        target = default if dtype is None else canonical(dtype, f"{owner}: dtype")
-        accumulator = np.result_type(default, scipy_dtype(target)) if is_inexact(target) else default
+        accumulator = target = sum_dtype(self.dtype)
+        if dtype is not None:
+            target = canonical(dtype, f"{owner}: dtype")
+            if is_inexact(target):
+                accumulator = np.result_type(accumulator, scipy_dtype(target))
         source = lines_of(self)
         data = summable(source.data, accumulator)
         sums = reduced("sum", source, data, which_axis(owner, axis), accumulator)
