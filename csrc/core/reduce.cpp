@@ -62,9 +62,12 @@ void chains_side_by_side(const CompressedView& a, const ReduceJob& job, std::int
 // Counts: each value is read once, in lanes by vectors; the indices are not read.
 template <class Op>
 void reduce_along(const CompressedView& a, const ReduceJob& job, int threads, typename Op::Acc* out) {
-  const std::int64_t tasks = std::min(parallel::task_count(threads, work_before(a, a.major), kEntriesPerTask),
-                                      std::max<std::int64_t>(a.major, 1));
-  const bool side_by_side = a.nnz >= kLongLine * a.major;
+  const bool side_by_side = job.order == Order::chain && a.nnz >= kLongLine * a.major;
+  // The last lines of a task are not eight any more, so there are few tasks.
+  const std::int64_t most = side_by_side ? 2 * threads : a.major;
+  const std::int64_t tasks =
+      std::clamp<std::int64_t>(parallel::task_count(threads, work_before(a, a.major), kEntriesPerTask), 1,
+                               std::max<std::int64_t>(most, 1));
   parallel::run(threads, tasks, [&](std::int64_t task, int) {
     const std::int64_t begin = first_row(a, task, tasks), end = first_row(a, task + 1, tasks);
     if (job.order == Order::lanes) {
