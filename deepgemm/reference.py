@@ -10,6 +10,18 @@ from .rounding import rounded
 from .stated.lanes import dot, sddmm
 from .stated.products import matmul
 from .stated.sparse_products import matmul_sparse, matmul_topk
+from .stated.stacks import matmul_stack
 from .stated.symmetric import gram, sandwich
 
-__all__ = ["dot", "fma", "gram", "matmul", "matmul_sparse", "matmul_topk", "rounded", "sandwich", "sddmm"]
+__all__ = [
+    "dot",
+    "fma",
+    "gram",
+    "matmul",
+    "matmul_sparse",
+    "matmul_stack",
+    "matmul_topk",
+    "rounded",
+    "sandwich",
+    "sddmm",
+]
