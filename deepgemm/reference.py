@@ -11,6 +11,7 @@ from .stated.lanes import dot, sddmm
 from .stated.products import matmul
 from .stated.reductions import means, normalized, norms, sums, variances
 from .stated.sparse_products import matmul_sparse, matmul_topk
+from .stated.stacks import matmul_stack
 from .stated.symmetric import gram, sandwich
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "sddmm",
     "sums",
     "variances",
+    "matmul_stack",
 ]

@@ -167,8 +167,8 @@ class CompressedEntries(Compressed):
     def _flipped(self, target: str) -> Any:
         """Return the same matrix compressed along the other axis; entries keep their order of storage."""
         self._check_fresh()
-        indptr, indices, positions = convert.transpose(self.indptr, self.indices, self._n_minor())
-        return FORMATS[target]._from_parts(self._shape, (self._data[positions], indices, indptr))
+        indptr, indices, data = convert.transpose(self.indptr, self.indices, self._n_minor(), self._data)
+        return FORMATS[target]._made(self._shape, (frozen(data), frozen(indices), frozen(indptr)))
 
     def tocoo(self, copy: bool = False) -> COO:
         """Return the array as COO, sharing the entries and one of the two index arrays."""

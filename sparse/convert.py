@@ -16,40 +16,51 @@ from .validate import index_dtype
 Array = npt.NDArray[Any]
 
 
-def transpose(indptr: Array, indices: Array, n_minor: int) -> tuple[Array, Array, Array]:
+def transpose(
+    indptr: Array, indices: Array, n_minor: int, values: Array | None = None
+) -> tuple[Array, Array, Array]:
     """Exchange the roles of rows and columns of a compressed structure.
+
+    Parameters
+    ----------
+    indptr, indices : numpy.ndarray
+        The structure.
+    n_minor : int
+        How many columns it has, if its lines are rows.
+    values : numpy.ndarray, optional
+        The entries, to be moved along.
 
     Returns
     -------
     indptr, indices : numpy.ndarray
         The transposed structure; entries of a row keep their order of storage.
-    positions : numpy.ndarray
-        Where each entry came from: `data[positions]` are the transposed values.
+    moved : numpy.ndarray
+        The transposed values; without values where each entry came from, so that `data[moved]` are they.
 
     Notes
     -----
-    O(rows + columns + entries). Indices are widened where the new ones would not fit.
+    O(rows + columns + entries), on all threads. Indices are widened where the new ones would not fit.
     """
     dtype = index_dtype(len(indptr) - 1, len(indices))
     if indices.dtype.itemsize < dtype.itemsize:
         indptr, indices = indptr.astype(dtype), indices.astype(dtype)
-    return _core.transpose(indptr, indices, n_minor)
+    return _core.transpose(indptr, indices, n_minor, values)
 
 
-def compress(major: Array, minor: Array, n_major: int) -> tuple[Array, Array, Array]:
+def compress(
+    major: Array, minor: Array, n_major: int, values: Array | None = None
+) -> tuple[Array, Array, Array]:
     """Sort coordinates into rows, keeping the order of storage within each row.
-
-    Coordinates are a matrix of one row whose columns are the major indices, so that transposing it
-    sorts them in linear time.
 
     Returns
     -------
-    indptr, indices, positions : numpy.ndarray
+    indptr, indices, moved : numpy.ndarray
         As for `transpose`.
     """
-    whole = np.array([0, len(major)], dtype=major.dtype)
-    indptr, _, positions = transpose(whole, major, n_major)
-    return indptr, minor[positions].astype(indptr.dtype, copy=False), positions
+    dtype = index_dtype(len(major))
+    if major.dtype.itemsize < dtype.itemsize:
+        major, minor = major.astype(dtype), minor.astype(dtype)
+    return _core.compress(major, minor, n_major, values)
 
 
 def expand(indptr: Array, dtype: np.dtype[Any] | None = None) -> Array:

@@ -154,8 +154,8 @@ class COO(SparseArray):
     def tocsr(self, copy: bool = False) -> CSR:
         """Return the array as CSR, sorted, with duplicates summed. Takes O(rows + columns + entries)."""
         self._check_fresh()
-        indptr, indices, positions = convert.compress(self.row, self.col, self._shape[0])
-        made = FORMATS["csr"]._from_parts(self._shape, (self._data[positions], indices, indptr))
+        indptr, indices, data = convert.compress(self.row, self.col, self._shape[0], self._data)
+        made = FORMATS["csr"]._from_parts(self._shape, (data, indices, indptr))
         result: CSR = made.canonical()
         return result
 

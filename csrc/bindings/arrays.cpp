@@ -49,6 +49,16 @@ DenseView view_of(PyObject* array, std::int64_t item_size, bool vector_is_row) {
   return vector_is_row ? DenseView{f.data, 1, n, 1, stride} : DenseView{f.data, n, 1, stride, 1};
 }
 
+Stack stack_of(PyObject* array, std::int64_t item_size) {
+  const auto& f = fields(array);
+  const int last = f.nd - 2;
+  Stack stack;
+  stack.first = {f.data, f.dimensions[last], f.dimensions[last + 1], f.strides[last] / item_size,
+                 f.strides[last + 1] / item_size};
+  for (int d = 0; d < last; ++d) stack.axes.push_back({f.dimensions[d], f.strides[d] / item_size});
+  return stack;
+}
+
 ReleaseGil::~ReleaseGil() {
   try {
     PyEval_RestoreThread(state_);

@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "core/stack.h"
 #include "core/types.h"
 
 namespace deepgemm::bindings {
@@ -33,6 +34,8 @@ void require_contiguous(const py::array& array, const char* name);
 
 // A view of a 1-D or 2-D array; a 1-D array becomes a row or a column.
 DenseView view_of(PyObject* array, std::int64_t item_size, bool vector_is_row);
+// The matrices of the last two axes of an array; one without further axes is a stack of one.
+Stack stack_of(PyObject* array, std::int64_t item_size);
 
 // Lets other Python threads run while a kernel does. Unlike pybind11's class it survives a thread that
 // comes back while the interpreter shuts down: CPython then ends the thread by unwinding its stack,

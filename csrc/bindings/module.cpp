@@ -149,20 +149,6 @@ Inspection inspect(const py::array& indptr, const py::array& indices, std::int64
   return inspect_compressed(view, indices.size(), parallel::limit());
 }
 
-py::tuple transpose_arrays(const py::array& indptr, const py::array& indices, std::int64_t minor) {
-  const CompressedView view = compressed_view(indptr, indices, nullptr, minor);
-  const auto empty = [&](std::int64_t size) {
-    return py::array(indptr.dtype(), std::vector<py::ssize_t>{size});
-  };
-  py::array indptr_t = empty(minor + 1), indices_t = empty(view.nnz), positions = empty(view.nnz);
-  {
-    void *a = indptr_t.mutable_data(), *b = indices_t.mutable_data(), *c = positions.mutable_data();
-    const ReleaseGil released;
-    transpose(view, a, b, c);
-  }
-  return py::make_tuple(indptr_t, indices_t, positions);
-}
-
 std::uint64_t fingerprint_arrays(const py::args& arrays) {
   std::uint64_t state = 0;
   for (const py::handle item : arrays) {
@@ -301,7 +287,6 @@ void add_structure(py::module_& m) {
       .def_property_readonly("quantiles",
                              [](const Inspection& i) { return py::tuple(py::cast(i.quantiles)); });
   m.def("inspect_compressed", &inspect, py::arg("indptr"), py::arg("indices"), py::arg("minor"));
-  m.def("transpose", &transpose_arrays, py::arg("indptr"), py::arg("indices"), py::arg("minor"));
   m.def("fingerprint", &fingerprint_arrays);
   m.def("all_finite", &finite, py::arg("array"));
   m.def("zero_share", &zero_share, py::arg("array"), py::arg("samples"));
@@ -362,6 +347,7 @@ PYBIND11_MODULE(_core, m) {
   add_threads(m);
   add_sampled(m);
   add_bsr(m);
+  add_transpose(m);
   add_runner(m);
   add_spgemm(m);
   add_rows(m);

@@ -12,6 +12,7 @@
 #include "core/dense.h"
 #include "core/fingerprint.h"
 #include "core/parallel.h"
+#include "core/stack.h"
 
 namespace deepgemm::bindings {
 namespace {
@@ -28,6 +29,7 @@ struct State {
   bool check_finite = false;
   bool other_is_right = true;
   bool transposed = false;
+  bool fold = false, share_members = false;  // see core/stack.h; of operands with more than two axes
   DType dtype = DType::f32;
   int threads = 0;  // 0: as many as the current limit allows
 
@@ -44,6 +46,14 @@ struct State {
   double best_seconds = 0.0, price_seconds = std::numeric_limits<double>::infinity();
   double lost_seconds = 0.0, fastest_seconds = std::numeric_limits<double>::infinity();
   std::int64_t calls = 0;
+  std::int64_t members = 1;  // products that one call counts as: those of a stack, unless it is folded
+
+  void record(double seconds) {
+    const double each = seconds / static_cast<double>(members);
+    calls += members;
+    fastest_seconds = std::min(fastest_seconds, each);
+    lost_seconds += static_cast<double>(members) * std::max(0.0, each - best_seconds);
+  }
 
   bool due() const { return lost_seconds > price_seconds; }
 
@@ -160,6 +170,34 @@ py::object new_array(const py::dtype& dtype, const std::vector<py::ssize_t>& sha
   return py::reinterpret_steal<py::object>(array);
 }
 
+// Multiplies a matrix or a vector.
+Status run_single(const State& s, PyObject* other, PyObject* target, int threads) {
+  const std::int64_t size = static_cast<std::int64_t>(size_of(s.dtype));
+  DenseView x = view_of(other, size, !s.other_is_right), y = view_of(target, size, !s.other_is_right);
+  if (s.transposed) {
+    x = x.transposed();
+    y = y.transposed();
+  }
+  const bool crosses = !s.check_finite || dense::all_finite(x, s.dtype, threads);
+  return (crosses ? s.product : s.fallback)->run(x, y, threads);
+}
+
+// Multiplies each matrix of an operand with leading axes.
+Status run_stacked(const State& s, PyObject* other, PyObject* target, int threads) {
+  const std::size_t size = size_of(s.dtype);
+  Stack x = stack_of(other, static_cast<std::int64_t>(size)),
+        y = stack_of(target, static_cast<std::int64_t>(size));
+  if (s.transposed) {
+    x = x.transposed();
+    y = y.transposed();
+  }
+  bool crosses = true;
+  for (std::int64_t b = 0; s.check_finite && crosses && b < x.count(); ++b) {
+    crosses = dense::all_finite(x.at(b, size), s.dtype, threads);
+  }
+  return run_stack(*(crosses ? s.product : s.fallback), x, y, {size, s.fold, s.share_members}, threads);
+}
+
 py::object run_native(State& s, PyObject* other, PyObject* out) {
   const std::int64_t other_size = static_cast<std::int64_t>(size_of(s.dtype));
   py::object result =
@@ -175,12 +213,6 @@ py::object run_native(State& s, PyObject* other, PyObject* out) {
     result_copy = new_array(s.out_dtype, s.out_shape);
     target = result_copy.ptr();
   }
-  DenseView x = view_of(other, other_size, !s.other_is_right),
-            y = view_of(target, other_size, !s.other_is_right);
-  if (s.transposed) {
-    x = x.transposed();
-    y = y.transposed();
-  }
   const int limit = parallel::limit();
   const int threads = s.threads > 0 ? std::min(s.threads, limit) : limit;
   Status status;
@@ -188,17 +220,15 @@ py::object run_native(State& s, PyObject* other, PyObject* out) {
   {
     const ReleaseGil released;
     const auto start = std::chrono::steady_clock::now();
-    const bool crosses = !s.check_finite || dense::all_finite(x, s.dtype, threads);
-    status = (crosses ? s.product : s.fallback)->run(x, y, threads);
+    status = s.other_shape.size() > 2 ? run_stacked(s, other, target, threads)
+                                      : run_single(s, other, target, threads);
     seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
   if (status != Status::ok) {
     PyErr_SetString(PyExc_MemoryError, (s.operation + ": no memory left for the workspace").c_str());
     throw py::error_already_set();
   }
-  ++s.calls;
-  s.fastest_seconds = std::min(s.fastest_seconds, seconds);
-  s.lost_seconds += std::max(0.0, seconds - s.best_seconds);
+  s.record(seconds);
   if (result_copy) py::module_::import("numpy").attr("copyto")(result, result_copy);
   return result;
 }
@@ -213,9 +243,7 @@ py::object multiply(State& s, PyObject* other, PyObject* out) {
   const auto start = std::chrono::steady_clock::now();
   py::object result = s.callback(py::handle(other), out != nullptr ? py::handle(out) : py::none());
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  ++s.calls;
-  s.fastest_seconds = std::min(s.fastest_seconds, seconds);
-  s.lost_seconds += std::max(0.0, seconds - s.best_seconds);
+  s.record(seconds);
   return result;
 }
 
@@ -302,6 +330,9 @@ PyObject* bind(PyObject* self, PyObject* args, PyObject* kwargs) {
       throw py::type_error("Runner._bind: check_finite needs a fallback");
     s->other_is_right = get<std::string>(options, "other_side") == "right";
     s->transposed = get<bool>(options, "transposed");
+    s->fold = get<bool>(options, "fold");
+    s->share_members = get<bool>(options, "share_members");
+    s->members = std::max<std::int64_t>(get<std::int64_t>(options, "members"), 1);
     s->threads = get<int>(options, "threads");
     s->other_shape = get<std::vector<py::ssize_t>>(options, "other_shape");
     s->out_shape = get<std::vector<py::ssize_t>>(options, "out_shape");

@@ -195,40 +195,11 @@ Inspection inspect(const CompressedView& s, std::int64_t indices_size, int threa
   return out;
 }
 
-template <class I>
-void transpose_typed(const CompressedView& s, I* indptr_t, I* indices_t, I* positions) {
-  const I* indptr = static_cast<const I*>(s.indptr);
-  const I* indices = static_cast<const I*>(s.indices);
-  std::fill(indptr_t, indptr_t + s.minor + 1, I{0});
-  for (std::int64_t p = 0; p < s.nnz; ++p) ++indptr_t[indices[p] + 1];
-  for (std::int64_t c = 0; c < s.minor; ++c) indptr_t[c + 1] = static_cast<I>(indptr_t[c + 1] + indptr_t[c]);
-  // indptr_t[c] serves as the write position of column c and ends as the start of column c + 1.
-  for (std::int64_t r = 0; r < s.major; ++r) {
-    for (std::int64_t p = indptr[r]; p < indptr[r + 1]; ++p) {
-      const I q = indptr_t[indices[p]]++;
-      indices_t[q] = static_cast<I>(r);
-      positions[q] = static_cast<I>(p);
-    }
-  }
-  for (std::int64_t c = s.minor; c > 0; --c) indptr_t[c] = indptr_t[c - 1];
-  indptr_t[0] = 0;
-}
-
 }  // namespace
 
 Inspection inspect_compressed(const CompressedView& s, std::int64_t indices_size, int threads) {
   return s.index_type == IndexType::i32 ? inspect<std::int32_t>(s, indices_size, threads)
                                         : inspect<std::int64_t>(s, indices_size, threads);
-}
-
-void transpose(const CompressedView& s, void* indptr, void* indices, void* positions) {
-  if (s.index_type == IndexType::i32) {
-    transpose_typed(s, static_cast<std::int32_t*>(indptr), static_cast<std::int32_t*>(indices),
-                    static_cast<std::int32_t*>(positions));
-  } else {
-    transpose_typed(s, static_cast<std::int64_t*>(indptr), static_cast<std::int64_t*>(indices),
-                    static_cast<std::int64_t*>(positions));
-  }
 }
 
 }  // namespace deepgemm

@@ -1,4 +1,4 @@
-// One pass over compressed indices that both validates and measures them; and the transpose.
+// One pass over compressed indices that both validates and measures them.
 #pragma once
 
 #include <array>
@@ -34,10 +34,5 @@ struct Inspection {
 
 // O(rows + entries), on up to `threads` threads. `indices_size` is the length of the index array.
 Inspection inspect_compressed(const CompressedView& s, std::int64_t indices_size, int threads);
-
-// Writes the transpose of `s`: indptr (minor + 1), indices and, for each entry, its position in `s`.
-// Stable: entries of a column stay in the order of their rows. All three arrays are of s.index_type.
-// O(minor + entries).
-void transpose(const CompressedView& s, void* indptr, void* indices, void* positions);
 
 }  // namespace deepgemm

@@ -103,8 +103,11 @@ def positive(op: str, name: str, value: object, least: int = 1) -> int:
     return number
 
 
-def operand(op: str, name: str, value: Any) -> Any:
-    """Return one of our sparse arrays, or a plain array of one or two dimensions in native byte order."""
+def operand(op: str, name: str, value: Any, stacks: bool = False) -> Any:
+    """Return one of our sparse arrays, or a plain array in native byte order.
+
+    Arrays have one or two dimensions, or with `stacks` any more.
+    """
     if isinstance(value, SparseArray):
         return value
     if scipy.sparse.issparse(value):
@@ -122,7 +125,7 @@ def operand(op: str, name: str, value: Any) -> Any:
             value = value.astype(dtype)
     elif not value.dtype.isnative:
         value = value.astype(value.dtype.newbyteorder("="))
-    if not 1 <= value.ndim <= 2:
+    if value.ndim == 0 or (value.ndim > 2 and not stacks):
         if value.ndim == 0:
             raise ShapeError(f"{op}: {name} is a scalar, expected a vector or a matrix; use * to scale")
         raise ShapeError(f"{op}: {name} has {value.ndim} dimensions, expected 1 or 2")
@@ -249,10 +252,11 @@ def problem_of(
     reuse: int | None = None,
     measured: tuple[tuple[str, float], ...] = (),
     structures: tuple[Structure, Structure] = (_NOT_LOOKED_AT, _NOT_LOOKED_AT),
+    stack: tuple[int, ...] = (),
 ) -> Problem:
     """Return the problem that the planner is asked to solve."""
     chain, output = output_dtype(op, left.dtype, right.dtype, right.shape[0], wanted.dtype)
-    elements = math.prod(left.shape[:-1]) * math.prod(right.shape[1:])
+    elements = math.prod(left.shape[:-1]) * math.prod(right.shape[1:]) * max(math.prod(stack[:-2]), 1)
     if elements * output.itemsize > sys.maxsize:
         raise MemoryError(f"{op}: a result of {elements:,} elements of {output} exceeds every memory")
     left_sparse, right_sparse = isinstance(left, SparseArray), isinstance(right, SparseArray)
@@ -274,6 +278,7 @@ def problem_of(
         spent,
         measured,
         _LAYOUT_LIMIT if env.layout_bytes is None else env.layout_bytes,
+        stack=stack,
     )
 
 

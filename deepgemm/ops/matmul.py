@@ -20,6 +20,7 @@ from ..rounding import rounded
 from ..sparse.base import SparseArray, register_product
 from . import _kernels as _kernels
 from . import _request as request
+from . import batch
 from .sddmm import masked
 
 __all__ = ["matmul"]
@@ -50,7 +51,8 @@ def matmul(
     ----------
     A, B : sparse array or array_like
         Of shape (m, k) and (k, n), or a vector of length k in place of one of them. Sparse arrays of
-        SciPy are used without a copy.
+        SciPy are used without a copy. A dense operand beside a sparse one may be a stack of matrices, as
+        in `numpy.matmul`: the last two axes are multiplied, the others stay.
     out : numpy.ndarray, optional
         Where to write the result; its shape and dtype must be those of the result.
     dtype : dtype_like, optional
@@ -68,12 +70,14 @@ def matmul(
     Returns
     -------
     numpy.ndarray or CSR
-        Dense of shape (m, n), (m,) or (n,) if one operand is dense, else sparse; sparse with a mask.
+        Dense of shape (m, n), (m,), (n,) or (..., m, n) if one operand is dense, else sparse; sparse with
+        a mask.
 
     Raises
     ------
     ShapeError
-        If the inner extents differ, or an operand is a scalar or has more than two dimensions.
+        If the inner extents differ, or an operand is a scalar, or both are dense and one has more than two
+        dimensions.
     DTypeError
         If an operand or `out` has a dtype that is not stored, or not the right one.
     FormatError
@@ -97,6 +101,8 @@ def matmul(
     >>> dg.matmul(np.eye(2, dtype="float32"), A, dtype="float32")
     array([[1., 0.],
            [0., 2.]], dtype=float32)
+    >>> dg.matmul(A, np.ones((5, 4, 2, 3))).shape
+    (5, 4, 2, 3)
     """
     if mask is not None:
         if out is not None:
@@ -104,8 +110,8 @@ def matmul(
         return masked("matmul", mask, A, B, False, dtype, threads, kernel)
     env = request.current_settings()
     wanted = request.options("matmul", dtype, threads, kernel, reproducible, env)
-    left = request.operand("matmul", "A", A)
-    right = request.operand("matmul", "B" if isinstance(B, SparseArray) else "X", B)
+    left = request.operand("matmul", "A", A, stacks=True)
+    right = request.operand("matmul", "B" if isinstance(B, SparseArray) else "X", B, stacks=True)
     return _multiply(left, right, out, wanted, env)
 
 
@@ -154,7 +160,7 @@ def _operator_operand(name: str, other: Any) -> Any:
             other = np.asarray(other)
             if other.dtype == object:
                 return NotImplemented
-    return request.operand("matmul", name, other)
+    return request.operand("matmul", name, other, stacks=True)
 
 
 def _planned(owner: SparseArray, fixed: Side, other: Any, wanted: request.Options, env: Settings) -> Plan:
@@ -172,13 +178,17 @@ def _planned(owner: SparseArray, fixed: Side, other: Any, wanted: request.Option
 def _new_plan(
     owner: SparseArray, fixed: Side, other: Any, wanted: request.Options, env: Settings, key: Any
 ) -> Plan:
-    left, right = (owner, other) if fixed == "left" else (other, owner)
+    seen = batch.shown(other, fixed, owner.dtype)
+    left, right = (owner, seen) if fixed == "left" else (seen, owner)
     request.check_shapes("matmul", left, right)
     owner._check_fresh()
     plans = owner._plans
     _settle(owner, key, plans.pop(key, None))
     account: Account = owner._accounts.get(key) or _NEW
-    problem = request.problem_of("matmul", left, right, fixed, wanted, env, measured=account.measured)
+    stack = other.shape if other.ndim > 2 else ()
+    problem = request.problem_of(
+        "matmul", left, right, fixed, wanted, env, measured=account.measured, stack=stack
+    )
     decision = decide(problem, machines.current(env.cache_dir))
     plan = build(decision, left, right, terms(decision.choice, account), wanted.threads, env)
     chosen = decision.choice.candidate
@@ -217,6 +227,7 @@ def _both_sparse(
 
 
 def _both_dense(left: Any, right: Any, out: Any, wanted: request.Options, env: Settings) -> Any:
+    batch.refuse_stacks("matmul", left, right)
     request.check_shapes("matmul", left, right)
     if left.ndim == right.ndim == 1:
         return _dot(left, right, out, wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from ..planner.structure import Structure
 from ..sparse.base import SparseArray
 from . import _kernels as _kernels
 from . import _request as request
+from . import batch
 from .matmul import dense_fixed
 
 __all__ = ["plan"]
@@ -36,7 +38,8 @@ def plan(
     Parameters
     ----------
     A, B : sparse array or array_like
-        The operands, as for `matmul`. Of the one that is not fixed only shape, dtype and order matter.
+        The operands, as for `matmul`, stacks included. Of the one that is not fixed only shape, dtype and
+        order matter.
     fixed : {"left", "right"}, optional
         The operand to keep. By default the sparse one; of two sparse ones the left. Two dense
         operands need it when `reuse` is given.
@@ -75,16 +78,31 @@ def plan(
         raise ValueError(f"plan: fixed is {fixed!r}, expected 'left' or 'right'")
     if reuse is not None:
         reuse = request.positive("plan", "reuse", reuse, least=0)
-    left = request.operand("plan", "A", A)
-    right = request.operand("plan", "B" if isinstance(B, SparseArray) else "X", B)
+    left = request.operand("plan", "A", A, stacks=True)
+    right = request.operand("plan", "B" if isinstance(B, SparseArray) else "X", B, stacks=True)
+    left, right, stack = _without_stack(left, right)
     request.check_shapes("plan", left, right)
     for array in (left, right):
         if isinstance(array, SparseArray):
             array._check_fresh()
     machine = machines.current(env.cache_dir)
     side, structures = _fixed_side(left, right, fixed, reuse, machine, wanted)
-    problem = request.problem_of("matmul", left, right, side, wanted, env, reuse=reuse, structures=structures)
+    if reuse is not None and stack and stack[-2:] == (right if side == "left" else left).shape:
+        reuse *= math.prod(stack[:-2])
+    problem = request.problem_of(
+        "matmul", left, right, side, wanted, env, reuse=reuse, structures=structures, stack=stack
+    )
     return build(decide(problem, machine), left, right, FOR_GOOD, wanted.threads, env)
+
+
+def _without_stack(left: Any, right: Any) -> tuple[Any, Any, tuple[int, ...]]:
+    """Return the operands with what kernels will meet in place of a stack, and the shape of the stack."""
+    if isinstance(left, SparseArray) and right.ndim > 2:
+        return left, batch.shown(right, "left", left.dtype), right.shape
+    if isinstance(right, SparseArray) and left.ndim > 2:
+        return batch.shown(left, "right", right.dtype), right, left.shape
+    batch.refuse_stacks("plan", left, right)
+    return left, right, ()
 
 
 def _fixed_side(

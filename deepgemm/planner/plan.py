@@ -22,6 +22,7 @@ from .candidates import Candidate, Choice, choose, rank
 from .machine import Machine
 from .problem import OperandSpec, Problem
 from .report import Report, Table, count, join, seconds, size
+from .stacks import FoldedCallback, runner_options
 
 __all__ = ["Decision", "Plan", "SparsePlan", "build", "decide", "replay"]
 
@@ -60,6 +61,9 @@ class Decision(NamedTuple):
             for side, spec in (("left", problem.left), ("right", problem.right))
             if spec.sparse or spec.structure.zero_share is not None
         ]
+        if problem.stack:
+            how = "side by side as one matrix" if problem.folded else "one after the other"
+            facts.append(("stack", f"{' × '.join(map(count, problem.stack))}, multiplied {how}"))
         if problem.casts:
             facts.append(("conversions in each call", join(problem.casts)))
         if problem.fixed_spec.layouts:
@@ -303,16 +307,18 @@ def bind(
     other = problem.other_spec
     other_side = "right" if problem.fixed == "left" else "left"
     # A serial decision holds; otherwise the limit at each call counts, unless the caller set one.
-    serial = problem.threads > 1 and decision.choice.candidate.threads == 1
+    chosen = decision.choice.candidate
+    serial = problem.threads > 1 and chosen.threads == 1
     use = 1 if serial else threads or 0
     right_name = "B" if problem.right.sparse else "X"
     fixed_name, other_name = ("A", right_name) if problem.fixed == "left" else (right_name, "A")
     common: dict[str, Any] = {
         "other_side": other_side,
         "transposed": executable.transposed,
-        "threads": use,
+        "threads": threads or 0 if problem.stack else use,
         "full_check": options.check,
         "names": (problem.op, fixed_name, other_name),
+        **runner_options(problem, serial and problem.members * chosen.predicted > decision.machine.team),
     }
     native: dict[str, Any] = {
         "product": executable.product,
@@ -320,6 +326,9 @@ def bind(
         "check_finite": executable.fallback is not None,
     }
     callback: Callable[[Any, Any], Any] | None = executable.callback
+    if callback is not None and problem.stack:
+        callback = FoldedCallback(callback, problem)
+    other_shape = problem.stack or other.shape
     fixed_is_vector = len(problem.fixed_spec.shape) == 1
     if callback is None and (problem.casts or fixed_is_vector):
         inner = _core.Runner()
@@ -327,7 +336,7 @@ def bind(
             **common,
             **native,
             callback=None,
-            other_shape=other.shape,
+            other_shape=other_shape,
             other_dtype=np.dtype(problem.accumulator),
             out_shape=_matrix(problem.output_shape, problem.fixed, fixed_is_vector),
             out_dtype=np.dtype(problem.accumulator),
@@ -341,7 +350,7 @@ def bind(
         **common,
         **native,
         callback=callback,
-        other_shape=other.shape,
+        other_shape=other_shape,
         other_dtype=np.dtype(other.dtype),
         out_shape=problem.output_shape,
         out_dtype=np.dtype(problem.output),

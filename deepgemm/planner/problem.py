@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -127,6 +128,9 @@ class Problem:
         Bytes that all layouts of the process may take together.
     op : str
         Name of the operation.
+    stack : tuple of int
+        The whole shape of the operand that comes anew, if it has axes before the last two. Its
+        specification then is that of one matrix, or, where `folded`, of all of them side by side.
     """
 
     left: OperandSpec
@@ -142,6 +146,7 @@ class Problem:
     measured: tuple[tuple[str, float], ...] = ()
     layout_limit: int = 2**63 - 1
     op: str = "matmul"
+    stack: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         # Derived values are looked up dozens of times for each plan, so they are computed once, beside
@@ -165,7 +170,8 @@ class Problem:
             fixed_spec=fixed,
             other_spec=other,
             itemsize=np.dtype(self.accumulator).itemsize,
-            output_shape=(*left.shape[:-1], *right.shape[1:]),
+            output_shape=_output_shape(self),
+            members=math.prod(self.stack[:-2]) if self.stack and other.shape == self.stack[-2:] else 1,
             casts=casts,
         )
 
@@ -183,9 +189,16 @@ class Problem:
         itemsize: ClassVar[int]
         """Bytes of one element in the dtype of the chain."""
         output_shape: ClassVar[tuple[int, ...]]
-        """Shape of the result; vectors lose their extent."""
+        """Shape of the result; vectors lose their extent, leading axes stay."""
+        members: ClassVar[int]
+        """How many products of this kind one call consists of: the size of a stack that is not folded."""
         casts: ClassVar[tuple[str, ...]]
         """Which parts of a call change dtype: "other" and "output"."""
+
+    @property
+    def folded(self) -> bool:
+        """Whether the matrices of a stack are multiplied side by side, as one."""
+        return bool(self.stack) and self.other_spec.shape != self.stack[-2:]
 
     def spent_on(self, layout: str) -> float:
         """Seconds lost so far for want of `layout`."""
@@ -210,7 +223,17 @@ class Problem:
         values["choice"] = KernelChoice(**values["choice"])
         for name in ("spent", "measured"):
             values[name] = tuple((key, seconds) for key, seconds in values[name])
+        values["stack"] = tuple(values["stack"])
         return cls(**values)
+
+
+def _output_shape(problem: Problem) -> tuple[int, ...]:
+    left, right, stack = problem.left, problem.right, problem.stack
+    if not stack:
+        return (*left.shape[:-1], *right.shape[1:])
+    if problem.fixed == "left":
+        return (*stack[:-2], left.shape[0], stack[-1])
+    return (*stack[:-1], right.shape[1])
 
 
 def _normal(problem: Problem, side: Side, extents: tuple[int, int, int]) -> NormalForm:

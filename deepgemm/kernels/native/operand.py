@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -30,6 +31,31 @@ LINE_SECONDS = 1e-9
 LEAST_SECONDS = 10e-6
 
 
+class Positions:
+    """Where each value of a layout comes from in the canonical array of its owner.
+
+    They take a third of the memory of a transposed layout, and of the time to build it, and only new
+    values need them: they are found when somebody asks, and shared by all layouts of the structure.
+    """
+
+    __slots__ = ("_find", "_known")
+
+    def __init__(self, find: Callable[[], Array]) -> None:
+        self._find = find
+        self._known: Array | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that they take so far, in bytes."""
+        return 0 if self._known is None else self._known.nbytes
+
+    def take(self, values: Array) -> Array:
+        """Return values of the canonical owner in the order of the layout."""
+        if self._known is None:
+            self._known = self._find()
+        return _core.gather(values.ravel(), self._known)
+
+
 class Compressed(NamedTuple):
     """Lines of entries; a layout when it is a copy.
 
@@ -37,14 +63,14 @@ class Compressed(NamedTuple):
     ----------
     indptr, indices, data : numpy.ndarray
         As in CSR.
-    positions : numpy.ndarray or None
+    positions : Positions or None
         Where each value comes from in the canonical array of the owner; None if in the same order.
     """
 
     indptr: Array
     indices: Array
     data: Array
-    positions: Array | None = None
+    positions: Positions | None = None
 
     @property
     def nbytes(self) -> int:
@@ -54,8 +80,7 @@ class Compressed(NamedTuple):
 
     def refill(self, values: Array) -> Compressed:
         """Return the same lines for other values of the canonical owner."""
-        flat = values.ravel()
-        data = flat if self.positions is None else flat[self.positions]
+        data = values.ravel() if self.positions is None else self.positions.take(values)
         return Compressed(self.indptr, self.indices, data.astype(self.data.dtype, copy=False), self.positions)
 
 
@@ -78,7 +103,7 @@ class Slices(NamedTuple):
     """SELL: rows sorted by length in windows, padded in slices of one vector's height."""
 
     sell: _core.Sell
-    positions: Array | None
+    positions: Positions | None
     dtype: np.dtype[Any]
 
     @property
@@ -88,8 +113,7 @@ class Slices(NamedTuple):
 
     def refill(self, values: Array) -> Slices:
         """Return the same slices for other values of the canonical owner."""
-        flat = values.ravel()
-        data = flat if self.positions is None else flat[self.positions]
+        data = values.ravel() if self.positions is None else self.positions.take(values)
         filled = self.sell.refill(np.ascontiguousarray(data, dtype=self.dtype))
         return Slices(filled, self.positions, self.dtype)
 
@@ -233,22 +257,29 @@ def dense(problem: Problem, array: Any) -> Array:
 
 def _compress(base: Any, wanted: str, dtype: np.dtype[Any]) -> Compressed:
     """Compress a canonical array by the lines that it does not store."""
-    positions: Array | None
-    if base.format in ("csr", "csc"):
-        minor = base.shape[1] if base.format == "csr" else base.shape[0]
-        indptr, indices, positions = convert.transpose(base.indptr, base.indices, minor)
-    elif base.format == "coo":
+    if base.format == "bsr":
+        return _compress_blocks(base, wanted, dtype)
+    # What is found again when positions are asked for; it must not keep the owner alive.
+    extent = base.shape[0] if wanted == "csr" else base.shape[1]
+    sort: Callable[..., tuple[Array, Array, Array]]
+    if base.format == "coo":
         # Canonical: by row, then column. Sorting by column is stable, so rows ascend in each column.
-        major, minor_of = (base.row, base.col) if wanted == "csr" else (base.col, base.row)
-        extent = base.shape[0] if wanted == "csr" else base.shape[1]
-        indptr, indices, positions = convert.compress(major, minor_of, extent)
+        first, second = (base.row, base.col) if wanted == "csr" else (base.col, base.row)
+        sort = convert.compress
     else:
-        indptr, indices, positions = _entries_of_blocks(base)
-        if wanted == "csc":
-            indptr, indices, by_column = convert.transpose(indptr, indices, base.shape[1])
-            positions = positions[by_column]
-    data = base.data.ravel()[positions].astype(dtype, copy=False)
-    return Compressed(indptr, indices, data, positions)
+        first, second, sort = base.indptr, base.indices, convert.transpose
+    indptr, indices, data = sort(first, second, extent, base.data)
+    positions = Positions(lambda: sort(first, second, extent)[2])
+    return Compressed(indptr, indices, data.astype(dtype, copy=False), positions)
+
+
+def _compress_blocks(base: Any, wanted: str, dtype: np.dtype[Any]) -> Compressed:
+    indptr, indices, places = _entries_of_blocks(base)
+    if wanted == "csc":
+        indptr, indices, by_column = convert.transpose(indptr, indices, base.shape[1])
+        places = places[by_column]
+    positions = Positions(lambda: places)
+    return Compressed(indptr, indices, positions.take(base.data).astype(dtype, copy=False), positions)
 
 
 def _entries_of_blocks(base: Any) -> tuple[Array, Array, Array]:
