@@ -10,6 +10,7 @@
 #include "core/kernel_table.h"
 #include "core/parallel.h"
 #include "core/spgemm.h"
+#include "core/spgemm_dense.h"
 
 namespace deepgemm::bindings {
 namespace {
@@ -50,11 +51,12 @@ struct Pair {
   CompressedView a, b;
 };
 
-// (indptr, indices, data) of the product. Indices are widened where the entries need it: `most_int32` is a
-// number of entries that int32 still counts, lowered by tests.
-py::tuple csr_csr(const std::optional<std::string>& isa, const py::tuple& left, const py::tuple& right,
-                  std::int64_t columns, int threads, const std::optional<std::int64_t>& top,
-                  const std::optional<double>& threshold, std::int64_t most_int32) {
+// (indptr, indices, data) of the product; None as soon as its entries take more than `most_bytes` (0 is no
+// limit). Indices are widened where the entries need it: `most_int32` is a number of entries that int32 still
+// counts, lowered by tests.
+py::object csr_csr(const std::optional<std::string>& isa, const py::tuple& left, const py::tuple& right,
+                   std::int64_t columns, int threads, const std::optional<std::int64_t>& top,
+                   const std::optional<double>& threshold, std::int64_t most_int32, std::int64_t most_bytes) {
   const Pair pair(left, right, columns);
   SpgemmOptions options;
   options.highest = requested_isa(isa);
@@ -63,12 +65,14 @@ py::tuple csr_csr(const std::optional<std::string>& isa, const py::tuple& left, 
   options.most = top.value_or(0);
   options.has_threshold = threshold.has_value();
   options.threshold = threshold.value_or(0.0);
+  options.most_bytes = most_bytes;
   std::unique_ptr<SparseResult> result;
   Status status;
   {
     const ReleaseGil released;
     status = multiply_sparse(pair.a, pair.b, options, result);
   }
+  if (status == Status::over_budget) return py::none();
   if (status != Status::ok) throw std::bad_alloc();
   if (result == nullptr) raise("UnsupportedError", "csr_csr: no kernel of this dtype is compiled");
   const bool wide = pair.a.index_type == IndexType::i64 || result->entries() > most_int32;
@@ -87,6 +91,43 @@ py::tuple csr_csr(const std::optional<std::string>& isa, const py::tuple& left, 
   return py::make_tuple(indptr, indices, data);
 }
 
+// The product in rows of a dense array; the ISA that ran.
+std::string csr_csr_dense(const std::optional<std::string>& isa, const py::tuple& left,
+                          const py::tuple& right, py::array out, int threads) {
+  const Pair pair(left, right, out.ndim() == 2 ? out.shape(1) : 0);
+  const std::int64_t size = static_cast<std::int64_t>(size_of(pair.a.dtype));
+  if (out.ndim() != 2 || out.shape(0) != pair.a.major || dtype_of(out, "out") != pair.a.dtype ||
+      !has_element_strides(out.ptr(), size) || !out.writeable()) {
+    raise("FormatError", "csr_csr_dense: out must be a writeable array of the result's shape and dtype");
+  }
+  const DenseView view = view_of(out.ptr(), size, false);
+  if (view.cols > 1 && view.col_stride != 1) {
+    raise("FormatError", "csr_csr_dense: the columns of out must be adjacent");
+  }
+  const Isa highest = requested_isa(isa);
+  const int use = threads > 0 ? std::min(threads, parallel::limit()) : parallel::limit();
+  Isa found = Isa::scalar;
+  bool ran;
+  {
+    const ReleaseGil released;
+    ran = multiply_sparse_dense(pair.a, pair.b, view, highest, use, found);
+  }
+  if (!ran) raise("UnsupportedError", "csr_csr_dense: no kernel of this dtype is compiled");
+  return cpu::name_of(found);
+}
+
+// The most entries that each row of the product can have.
+py::array row_bounds(const py::tuple& left, const py::tuple& right, std::int64_t columns) {
+  const Pair pair(left, right, columns);
+  py::array_t<std::int64_t> most(pair.a.major);
+  std::int64_t* rows = most.mutable_data();
+  {
+    const ReleaseGil released;
+    bound_spgemm_rows(pair.a, pair.b, parallel::limit(), rows);
+  }
+  return std::move(most);
+}
+
 // (multiply-adds, least entries, most entries) of the product.
 py::tuple bounds(const py::tuple& left, const py::tuple& right, std::int64_t columns) {
   const Pair pair(left, right, columns);
@@ -103,7 +144,10 @@ py::tuple bounds(const py::tuple& left, const py::tuple& right, std::int64_t col
 void add_spgemm(py::module_& m) {
   m.def("csr_csr", &csr_csr, py::arg("isa"), py::arg("left"), py::arg("right"), py::arg("columns"),
         py::arg("threads") = 0, py::arg("top") = py::none(), py::arg("threshold") = py::none(),
-        py::arg("most_int32") = std::numeric_limits<std::int32_t>::max());
+        py::arg("most_int32") = std::numeric_limits<std::int32_t>::max(), py::arg("most_bytes") = 0);
+  m.def("csr_csr_dense", &csr_csr_dense, py::arg("isa"), py::arg("left"), py::arg("right"), py::arg("out"),
+        py::arg("threads") = 0);
+  m.def("csr_csr_row_bounds", &row_bounds, py::arg("left"), py::arg("right"), py::arg("columns"));
   m.def("csr_csr_bounds", &bounds, py::arg("left"), py::arg("right"), py::arg("columns"));
 }
 

@@ -15,7 +15,8 @@ struct SpgemmOptions {
   bool select = false;  // keep the `most` largest entries of each row, by rank, instead of all by column
   std::int64_t most = 0;
   bool has_threshold = false;
-  double threshold = 0.0;  // with select: keep only what is larger; a value that the dtype holds
+  double threshold = 0.0;       // with select: keep only what is larger; a value that the dtype holds
+  std::int64_t most_bytes = 0;  // give up (Status::over_budget) once entries take more; 0 is no limit
 };
 
 // What is known of C = A B before it is computed.
@@ -25,6 +26,8 @@ struct SpgemmBounds {
   std::int64_t most = 0;   // at most its multiply-adds, or all columns
 };
 Status bound_spgemm(const CompressedView& a, const CompressedView& b, int threads, SpgemmBounds& bounds);
+// The same `most` for each row of A.
+void bound_spgemm_rows(const CompressedView& a, const CompressedView& b, int threads, std::int64_t* most);
 
 // C = A B, both in compressed canonical rows of one dtype and index type.
 class SparseResult {
