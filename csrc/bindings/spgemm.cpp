@@ -51,6 +51,35 @@ struct Pair {
   CompressedView a, b;
 };
 
+// Arrays for a result.
+struct Rows {
+  Rows(std::int64_t count, std::int64_t entries, bool is_wide, const py::dtype& dtype)
+      : wide(is_wide),
+        indptr(index_dtype(), Shape{count + 1}),
+        indices(index_dtype(), Shape{entries}),
+        data(dtype, Shape{entries}) {}
+  SparseParts parts() {
+    return {indptr.mutable_data(), indices.mutable_data(), data.mutable_data(),
+            wide ? IndexType::i64 : IndexType::i32};
+  }
+
+  using Shape = std::vector<py::ssize_t>;
+  py::dtype index_dtype() const {
+    return wide ? py::dtype::of<std::int64_t>() : py::dtype::of<std::int32_t>();
+  }
+  bool wide;
+  py::array indptr, indices, data;
+};
+
+std::optional<Rows> try_rows(std::int64_t count, std::int64_t entries, bool wide, const py::dtype& dtype) {
+  try {
+    return Rows(count, entries, wide, dtype);
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_MemoryError)) throw;
+    return std::nullopt;
+  }
+}
+
 // (indptr, indices, data) of the product; None as soon as its entries take more than `most_bytes` (0 is no
 // limit). Indices are widened where the entries need it: `most_int32` is a number of entries that int32 still
 // counts, lowered by tests.
@@ -66,29 +95,39 @@ py::object csr_csr(const std::optional<std::string>& isa, const py::tuple& left,
   options.has_threshold = threshold.has_value();
   options.threshold = threshold.value_or(0.0);
   options.most_bytes = most_bytes;
-  std::unique_ptr<SparseResult> result;
+  std::unique_ptr<SparseProduct> product;
   Status status;
   {
     const ReleaseGil released;
-    status = multiply_sparse(pair.a, pair.b, options, result);
+    status = prepare_sparse(pair.a, pair.b, options, product);
+  }
+  if (status != Status::ok) throw std::bad_alloc();
+  if (product == nullptr) raise("UnsupportedError", "csr_csr: no kernel of this dtype is compiled");
+
+  const bool wide = pair.a.index_type == IndexType::i64;
+  const py::dtype dtype = left[2].cast<py::array>().dtype();
+  std::optional<Rows> rows;
+  // Arrays for all that may come are virtual memory: what is not written takes none. Where even that cannot
+  // be had, or the indices may have to be widened, the size is found first.
+  if (wide || product->room() <= most_int32) rows = try_rows(product->rows(), product->room(), wide, dtype);
+  {
+    const SparseParts parts = rows ? rows->parts() : SparseParts{};
+    const ReleaseGil released;
+    status = product->compute(parts);
   }
   if (status == Status::over_budget) return py::none();
   if (status != Status::ok) throw std::bad_alloc();
-  if (result == nullptr) raise("UnsupportedError", "csr_csr: no kernel of this dtype is compiled");
-  const bool wide = pair.a.index_type == IndexType::i64 || result->entries() > most_int32;
-  const py::dtype index = wide ? py::dtype::of<std::int64_t>() : py::dtype::of<std::int32_t>();
-  const auto empty = [](const py::dtype& dtype, std::int64_t size) {
-    return py::array(dtype, std::vector<py::ssize_t>{size});
-  };
-  py::array indptr = empty(index, result->rows() + 1), indices = empty(index, result->entries());
-  py::array data = empty(left[2].cast<py::array>().dtype(), result->entries());
-  {
-    void *a = indptr.mutable_data(), *b = indices.mutable_data(), *c = data.mutable_data();
+  if (rows) {
+    rows->indices.resize({product->entries()}, false);
+    rows->data.resize({product->entries()}, false);
+  } else {
+    rows.emplace(product->rows(), product->entries(), wide || product->entries() > most_int32, dtype);
+    const SparseParts parts = rows->parts();
     const ReleaseGil released;
-    result->deliver(a, b, c, wide ? IndexType::i64 : IndexType::i32, options.threads);
-    result.reset();
+    product->deliver(parts);
+    product.reset();
   }
-  return py::make_tuple(indptr, indices, data);
+  return py::make_tuple(rows->indptr, rows->indices, rows->data);
 }
 
 // The product in rows of a dense array; the ISA that ran.

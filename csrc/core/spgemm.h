@@ -1,4 +1,4 @@
-// Products of two sparse matrices: computed in pieces whose sizes need not be known, then delivered at once.
+// Products of two sparse matrices: computed in pieces whose sizes need not be known before.
 #pragma once
 
 #include <cstdint>
@@ -29,19 +29,31 @@ Status bound_spgemm(const CompressedView& a, const CompressedView& b, int thread
 // The same `most` for each row of A.
 void bound_spgemm_rows(const CompressedView& a, const CompressedView& b, int threads, std::int64_t* most);
 
-// C = A B, both in compressed canonical rows of one dtype and index type.
-class SparseResult {
- public:
-  virtual ~SparseResult() = default;
-  virtual std::int64_t entries() const = 0;
-  virtual std::int64_t rows() const = 0;
-  virtual Isa isa() const = 0;
-  // Writes C to arrays of that size; indices of `type` must hold entries() and the columns. Once only.
-  virtual void deliver(void* indptr, void* indices, void* values, IndexType type, int threads) = 0;
+// Where the result goes: indices of `type` hold the entries and the columns.
+struct SparseParts {
+  void* indptr = nullptr;
+  void* indices = nullptr;
+  void* values = nullptr;
+  IndexType type = IndexType::i32;
 };
 
-// Null `result` with Status::ok means that no kernel serves the dtype.
-Status multiply_sparse(const CompressedView& a, const CompressedView& b, const SpgemmOptions& options,
-                       std::unique_ptr<SparseResult>& result);
+// C = A B, both in compressed canonical rows of one dtype and index type.
+class SparseProduct {
+ public:
+  virtual ~SparseProduct() = default;
+  virtual std::int64_t rows() const = 0;
+  virtual std::int64_t room() const = 0;  // entries that compute() may write
+  virtual Isa isa() const = 0;
+  // Computes C into arrays with that room, which is often far more than is touched, or, if there are none,
+  // into memory of its own, from where deliver() takes it to arrays of exactly entries().
+  virtual Status compute(const SparseParts& result) = 0;
+  virtual std::int64_t entries() const = 0;
+  virtual void deliver(const SparseParts& result) = 0;
+};
+
+// Looks at the operands and cuts the work. Null `product` with Status::ok means that no kernel serves the
+// dtype.
+Status prepare_sparse(const CompressedView& a, const CompressedView& b, const SpgemmOptions& options,
+                      std::unique_ptr<SparseProduct>& product);
 
 }  // namespace deepgemm

@@ -111,8 +111,9 @@ class Arena {
   }
   std::size_t block() const { return block_; }
 
-  // A stretch that was kept in that block is not needed any more: the memory of the last one goes back to the
-  // system, unless the block is one that outlives the product. Several threads may call it.
+  // A stretch that was kept in that block is not needed any more, and nothing will be reserved until the next
+  // rewind and trim: the memory of the last one goes back to the system, unless the block is one that
+  // outlives the product. Several threads may call it.
   void done(std::size_t block, std::size_t most) {
     Block& own = *blocks_[block];
     if (own.stretches.fetch_sub(1, std::memory_order_acq_rel) > 1 || block < kept_blocks(most)) return;
