@@ -153,7 +153,18 @@ def csr_csr(
     top: int | None = None,
     threshold: float | None = None,
     most_int32: int = ...,
-) -> tuple[_Index, _Index, _Array]: ...
+    most_bytes: int = 0,
+) -> Any: ...  # (indptr, indices, data); None as soon as entries take more than most_bytes
+def csr_csr_dense(
+    isa: str | None,
+    left: tuple[_Index, _Index, _Array],
+    right: tuple[_Index, _Index, _Array],
+    out: _Array,
+    threads: int = 0,
+) -> str: ...
+def csr_csr_row_bounds(
+    left: tuple[_Index, _Index, _Array], right: tuple[_Index, _Index, _Array], columns: int
+) -> _Index: ...
 def csr_csr_bounds(
     left: tuple[_Index, _Index, _Array], right: tuple[_Index, _Index, _Array], columns: int
 ) -> tuple[int, int, int]: ...

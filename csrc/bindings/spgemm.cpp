@@ -140,7 +140,7 @@ std::string csr_csr_dense(const std::optional<std::string>& isa, const py::tuple
     raise("FormatError", "csr_csr_dense: out must be a writeable array of the result's shape and dtype");
   }
   const DenseView view = view_of(out.ptr(), size, false);
-  if (view.cols > 1 && view.col_stride != 1) {
+  if (view.rows > 0 && view.cols > 1 && view.col_stride != 1) {
     raise("FormatError", "csr_csr_dense: the columns of out must be adjacent");
   }
   const Isa highest = requested_isa(isa);

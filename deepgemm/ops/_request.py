@@ -129,6 +129,14 @@ def operand(op: str, name: str, value: Any) -> Any:
     return value
 
 
+def sparse_operand(op: str, name: str, value: Any) -> SparseArray:
+    """Return one of our sparse arrays, shared with SciPy's where it was one."""
+    array = operand(op, name, value)
+    if not isinstance(array, SparseArray):
+        raise UnsupportedError(f"{op}: {name} is dense, expected a sparse array; CSR({name}) makes one")
+    return array
+
+
 def check_shapes(op: str, left: Any, right: Any) -> None:
     """Raise unless the inner extents agree."""
     inner, rows = left.shape[-1], right.shape[0]
