@@ -13,6 +13,7 @@ from ..kernels import registry
 from ..planner import machine as machines
 from ..planner.account import FOR_GOOD
 from ..planner.plan import Decision, build, decide, log
+from ..planner.problem import Side
 from ..rounding import rounded
 from ..sparse.base import SparseArray
 from ..sparse.csr import CSR
@@ -43,7 +44,8 @@ def sparse_product(
             found = predict(left, right, env)
             if found.nbytes_range[1] > limit and found.nbytes > limit:
                 budget.refuse(op, limit, granted, lambda: found)
-        result: CSR = build(decision, left, right, FOR_GOOD, wanted.threads, env)(right)
+        plan: Any = build(decision, left, right, FOR_GOOD, wanted.threads, env)
+        result: CSR = plan(right)
         return result
     if env.verbose:
         log(decision)
@@ -139,10 +141,9 @@ def _densified(
         if not _core.all_finite(values):
             continue
         spec = np.empty(dense.shape, dense.dtype)  # only its shape and order are looked at
-        pair = (left, spec) if dense_side == "right" else (spec, right)
-        problem = request.problem_of(
-            "matmul", *pair, "left" if dense_side == "right" else "right", wanted, env
-        )
+        first, second = (left, spec) if dense_side == "right" else (spec, right)
+        side: Side = "left" if dense_side == "right" else "right"
+        problem = request.problem_of("matmul", first, second, side, wanted, env)
         decision = decide(problem, machine)
         seconds = filling + decision.choice.candidate.predicted
         if seconds < direct or forced:

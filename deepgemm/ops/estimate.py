@@ -186,4 +186,5 @@ def _entries_for_each(a: Any, b: Any, columns: int, work: int) -> float:
         return 1.0
     start = np.cumsum([0, *(part.size for part in parts)]).astype(indptr.dtype)
     sample = start, np.concatenate(parts), np.zeros(int(start[-1]), zeros.dtype)
-    return _core.csr_csr(None, sample, b, columns, 1)[1].size / steps
+    entries: int = _core.csr_csr(None, sample, b, columns, 1)[1].size
+    return entries / steps

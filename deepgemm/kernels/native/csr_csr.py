@@ -62,8 +62,8 @@ class CsrCsr(Kernel):
         rows_of(fixed, np.dtype(problem.accumulator))  # conversions happen here, not in the first call
 
         def product(other: SparseArray, out: Any = None) -> CSR | None:
-            operands = (fixed, other) if problem.fixed == "left" else (other, fixed)
-            return self.multiply(problem, *operands, isa)
+            pair = (fixed, other) if problem.fixed == "left" else (other, fixed)
+            return self.multiply(problem, pair[0], pair[1], isa)
 
         return Executable(callback=product)
 
