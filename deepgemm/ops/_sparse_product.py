@@ -48,7 +48,7 @@ def sparse_product(
         result: CSR = plan(right)
         return result
     if env.verbose:
-        log(decision)
+        log(decision.explain())
     left._check_fresh()
     right._check_fresh()
     made: CSR | None = kernel.multiply(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,9 @@ from ..sparse import convert
 from ..sparse.base import SparseArray
 from ..sparse.csr import CSR
 from ..sparse.validate import index_dtype
+from . import _budget as budget
 from . import _request as request
+from .estimate import predict
 from .matmul import matmul
 
 __all__ = ["gram", "sandwich"]
@@ -73,8 +75,11 @@ def gram(
         If `A` is no matrix.
     FormatError
         If `sparse` is asked of a dense `A`.
+    MemoryBudgetError
+        If a sparse result does not fit into the memory there is.
     UnsupportedError
-        If `A` is complex.
+        If `A` is complex: `matmul(A.T, A)` has the stated order of complex chains, which is not symmetric to
+        the last bit, and `matmul(A.conj().T, A)` is what is usually meant.
 
     See Also
     --------
@@ -166,17 +171,14 @@ def _symmetric(
     threads: int | None,
     kernel: str | None,
 ) -> Array | CSR:
-    wanted = request.options(op, dtype, threads, kernel, True, request.current_settings())
-    request.refuse_algorithm(op, wanted)
-    array = request.operand(op, "A", A)
-    if array.ndim != 2:
-        raise ShapeError(f"{op}: A has {array.ndim} dimension, expected 2")
+    wanted = request.one_kernel_options(op, dtype, threads, kernel)
+    array = request.matrix(op, "A", A)
     rows, columns = array.shape
     weights = None if op == "gram" else _weights(op, w, rows)
     scaled = array.dtype if weights is None else default_output(weights.dtype, array.dtype, 2**62)
     chain, output = request.output_dtype(op, scaled, array.dtype, rows, wanted.dtype)
     if chain.kind == "c":
-        raise UnsupportedError(f"{op}: complex operands have no kernel; matmul(A.T, A.toarray()) does them")
+        raise UnsupportedError(f"{op}: complex operands have no kernel; matmul(A.T, A) does them")
     if weights is not None:
         weights = rounded(weights, chain)
     if isinstance(array, SparseArray):
@@ -184,7 +186,7 @@ def _symmetric(
     if sparse:
         if not isinstance(array, SparseArray):
             raise FormatError(f"{op}: sparse=True takes a sparse A, this one is dense")
-        return _sparse_result(array, weights, chain, output, upper, wanted)
+        return _sparse_result(op, array, weights, chain, output, upper, wanted)
     if columns * columns * max(chain.itemsize, output.itemsize) > sys.maxsize:
         raise MemoryError(
             f"{op}: a result of {columns * columns:,} elements of {output} exceeds every memory"
@@ -293,7 +295,42 @@ def _dense_result(
     return out
 
 
+def _sparse_parts(
+    op: str,
+    array: SparseArray,
+    weights: Array | None,
+    chain: np.dtype[Any],
+    upper: bool,
+    wanted: request.Options,
+) -> tuple[Array, Array, Array]:
+    """Return the rows of the result.
+
+    The whole of a Gram matrix is a product like any other: factors of a multiplication may be exchanged,
+    so both halves come out equal. That does the arithmetic of the lower half again, and is still 1.8 to 8
+    times as fast as mirroring the upper half, which is what weights need, because they go to one factor.
+    """
+    operand = _kernel_operand(array, weights, chain)
+    threads = request.thread_count(wanted)
+    limit = budget.limit_for(array.T, array, None)
+
+    def refuse() -> NoReturn:
+        budget.refuse(op, limit, None, lambda: predict(array.T, array, request.current_settings()))
+
+    indptr, indices, values, column_ptr, rows_of, positions, _ = operand
+    if weights is None and not upper:
+        left, right = (column_ptr, rows_of, values[positions]), (indptr, indices, values)
+        made = _core.csr_csr(wanted.choice.isa, left, right, array.shape[1], threads, most_bytes=limit)
+        if made is None:
+            refuse()
+        return made  # type: ignore[no-any-return]
+    if limit and predict(array.T, array, request.current_settings()).nbytes > limit:
+        refuse()
+    values, minor, start = _core.sparse_gram(wanted.choice.isa, *operand, not upper, threads)
+    return start, minor, values
+
+
 def _sparse_result(
+    op: str,
     array: SparseArray,
     weights: Array | None,
     chain: np.dtype[Any],
@@ -303,9 +340,7 @@ def _sparse_result(
 ) -> CSR:
     columns = array.shape[1]
     if is_float(chain):
-        operand = _kernel_operand(array, weights, chain)
-        made = _core.sparse_gram(wanted.choice.isa, *operand, not upper, request.thread_count(wanted))
-        values, minor, start = made
+        start, minor, values = _sparse_parts(op, array, weights, chain, upper, wanted)
         return CSR((rounded(values, output), minor, start), shape=(columns, columns))
     left = rows = array.astype(chain).tocsr().canonical()
     if weights is not None:  # no rounding: whole numbers, so both halves are the same already
