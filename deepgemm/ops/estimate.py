@@ -26,7 +26,7 @@ LEAST_SAMPLE = 1 << 14  # multiply-adds that may be sampled however small the pr
 MOST_SAMPLE = 1 << 22  # and that may be however large it is: about 10 ms
 
 # How far off a predicted time may be either way where the entries are known.
-MODEL_FACTOR = 3.0
+MODEL_FACTOR = 4.0
 
 Interval = tuple[int, int]
 
@@ -47,7 +47,7 @@ class Estimate:
         Predicted time on this machine.
     nnz_range, nbytes_range, seconds_range : tuple
         Least and most. Those of entries and bytes are certain; those of time are the predictions for them,
-        less and more a factor of three for what the model does not know.
+        less and more a factor of four for what the model does not know.
 
     Examples
     --------

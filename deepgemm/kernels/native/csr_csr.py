@@ -24,7 +24,7 @@ __all__ = ["CsrCsr", "CsrCsrDense", "CsrCsrTop"]
 # (found, packed, copied to its place), per row of A and per entry of A (two offsets of B).
 STEP_SECONDS = 0.9e-9
 RESULT_SECONDS = 1.6e-9
-ROW_SECONDS = 8e-9
+ROW_SECONDS = 40e-9
 ENTRY_SECONDS = 1.5e-9
 # What the call costs beyond `Machine.call`: three arrays, a look at both operands, the memory of threads.
 CALL_SECONDS = 6e-6
