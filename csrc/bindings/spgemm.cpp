@@ -7,6 +7,7 @@
 
 #include "bindings/bound.h"
 #include "core/cpu.h"
+#include "core/join_rows.h"
 #include "core/kernel_table.h"
 #include "core/parallel.h"
 #include "core/spgemm.h"
@@ -25,7 +26,7 @@ Isa requested_isa(const std::optional<std::string>& name) {
 
 // (indptr, indices, data) of compressed rows.
 CompressedView rows_view(const py::tuple& parts, std::int64_t columns) {
-  if (parts.size() != 3) throw py::value_error("expected (indptr, indices, data)");
+  if (parts.size() < 3) throw py::value_error("expected (indptr, indices, data)");
   const auto indptr = parts[0].cast<py::array>(), indices = parts[1].cast<py::array>(),
              data = parts[2].cast<py::array>();
   require_contiguous(indptr, "indptr");
@@ -40,15 +41,34 @@ CompressedView rows_view(const py::tuple& parts, std::int64_t columns) {
   return {indptr.data(), indices.data(), data.data(), rows, columns, nnz, type, dtype_of(data, "data")};
 }
 
+// The same, or (begins, indices, data, ends) of rows that need not be adjacent.
+SparseRows right_rows(const py::tuple& parts, std::int64_t columns) {
+  if (parts.size() == 3) return {rows_view(parts, columns)};
+  const auto begins = parts[0].cast<py::array>(), indices = parts[1].cast<py::array>(),
+             data = parts[2].cast<py::array>(), ends = parts[3].cast<py::array>();
+  for (const py::array* part : {&begins, &indices, &data, &ends}) require_contiguous(*part, "right");
+  const IndexType type = index_type_of(indices, "indices");
+  if (index_type_of(begins, "begins") != type || index_type_of(ends, "ends") != type) {
+    raise("DTypeError", "begins, indices and ends must have one dtype");
+  }
+  if (begins.size() != ends.size() || data.size() != indices.size()) {
+    raise("FormatError", "begins and ends, or indices and data, differ in length");
+  }
+  const CompressedView rows{begins.data(), indices.data(), data.data(), begins.size(),
+                            columns,       indices.size(), type,        dtype_of(data, "data")};
+  return {rows, ends.data()};
+}
+
 struct Pair {
   Pair(const py::tuple& left, const py::tuple& right, std::int64_t columns)
-      : a(rows_view(left, 0)), b(rows_view(right, columns)) {
+      : a(rows_view(left, 0)), b(right_rows(right, columns)) {
     a.minor = b.major;
     if (a.dtype != b.dtype || a.index_type != b.index_type) {
       raise("DTypeError", "csr_csr: both operands must have one dtype and one index dtype");
     }
   }
-  CompressedView a, b;
+  CompressedView a;
+  SparseRows b;
 };
 
 // Arrays for a result.
@@ -167,6 +187,21 @@ py::array row_bounds(const py::tuple& left, const py::tuple& right, std::int64_t
   return std::move(most);
 }
 
+// (indptr, indices, data) of two matrices side by side.
+py::tuple joined(const py::tuple& left, const py::tuple& right) {
+  const CompressedView a = rows_view(left, 0), b = rows_view(right, 0);
+  if (a.major != b.major || a.dtype != b.dtype || a.index_type != b.index_type) {
+    raise("FormatError", "join_rows: both sides must have as many rows, one dtype and one index dtype");
+  }
+  Rows rows(a.major, a.nnz + b.nnz, a.index_type == IndexType::i64, left[2].cast<py::array>().dtype());
+  {
+    const SparseParts parts = rows.parts();
+    const ReleaseGil released;
+    join_rows(a, b, parallel::limit(), parts.indptr, parts.indices, parts.values);
+  }
+  return py::make_tuple(rows.indptr, rows.indices, rows.data);
+}
+
 // (multiply-adds, least entries, most entries) of the product.
 py::tuple bounds(const py::tuple& left, const py::tuple& right, std::int64_t columns) {
   const Pair pair(left, right, columns);
@@ -186,6 +221,7 @@ void add_spgemm(py::module_& m) {
         py::arg("most_int32") = std::numeric_limits<std::int32_t>::max(), py::arg("most_bytes") = 0);
   m.def("csr_csr_dense", &csr_csr_dense, py::arg("isa"), py::arg("left"), py::arg("right"), py::arg("out"),
         py::arg("threads") = 0);
+  m.def("join_rows", &joined, py::arg("left"), py::arg("right"));
   m.def("csr_csr_row_bounds", &row_bounds, py::arg("left"), py::arg("right"), py::arg("columns"));
   m.def("csr_csr_bounds", &bounds, py::arg("left"), py::arg("right"), py::arg("columns"));
 }

@@ -18,8 +18,6 @@ enum class KernelId : std::uint8_t {
   dot,
   sddmm,          // dot products at the entries of a mask
   gram,           // rows of the upper triangle of A^T diag(w) A
-  gram_count,     // the same as a sparse matrix: entries of each row
-  gram_fill,      // and the entries
   bsr_dense,      // rows of Y as chains over the blocks of a block row; X and Y row-major
   bsr_scatter,    // the same from the other side: Y = S^T X
   bsr_vector,     // one column

@@ -27,7 +27,7 @@ constexpr std::int64_t kColumnsPerEntry = 4;
 
 class Product final : public SparseProduct {
  public:
-  Product(const CompressedView& a, const CompressedView& b, const SpgemmOptions& options,
+  Product(const CompressedView& a, const SparseRows& b, const SpgemmOptions& options,
           const FoundKernel& found)
       : a_(a), b_(b), options_(options), found_(found), scratch_(std::max(options.threads, 1)) {}
 
@@ -116,20 +116,13 @@ class Product final : public SparseProduct {
       hash_below = columns / kHashShare;
     }
     longest_hashed_ = std::min({pieces_.longest(), hash_below, columns});
-    args_ = {a_.indptr,
-             a_.indices,
-             a_.values,
-             b_.indptr,
-             static_cast<const char*>(b_.indptr) + size_of(b_.index_type),
-             b_.indices,
-             b_.values,
-             columns,
-             hash_below,
-             pieces_.work(),
-             row_entries(),
-             options_.most,
-             options_.threshold,
-             options_.has_threshold};
+    args_ = {a_.indptr,          a_.indices,
+             a_.values,          b_.indptr,
+             b_.row_ends(),      b_.indices,
+             b_.values,          columns,
+             hash_below,         pieces_.work(),
+             row_entries(),      options_.most,
+             options_.threshold, options_.has_threshold};
   }
 
   // Entries that a row of so many multiply-adds may have.
@@ -271,7 +264,8 @@ class Product final : public SparseProduct {
     piece.columns = nullptr;
   }
 
-  CompressedView a_, b_;
+  CompressedView a_;
+  SparseRows b_;
   SpgemmOptions options_;
   FoundKernel found_;
   SpgemmArgs args_{};
@@ -291,7 +285,7 @@ class Product final : public SparseProduct {
 
 }  // namespace
 
-Status bound_spgemm(const CompressedView& a, const CompressedView& b, int threads, SpgemmBounds& bounds) {
+Status bound_spgemm(const CompressedView& a, const SparseRows& b, int threads, SpgemmBounds& bounds) {
   std::atomic<std::int64_t> work{0}, least{0}, most{0};
   with_operands(a, b, [&](const auto& operands) {
     over_rows(a, threads, [&](std::int64_t begin, std::int64_t end) {
@@ -311,7 +305,7 @@ Status bound_spgemm(const CompressedView& a, const CompressedView& b, int thread
   return Status::ok;
 }
 
-void bound_spgemm_rows(const CompressedView& a, const CompressedView& b, int threads, std::int64_t* most) {
+void bound_spgemm_rows(const CompressedView& a, const SparseRows& b, int threads, std::int64_t* most) {
   with_operands(a, b, [&](const auto& operands) {
     over_rows(a, threads, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) most[row] = std::min(operands.work(row), b.minor);
@@ -319,7 +313,7 @@ void bound_spgemm_rows(const CompressedView& a, const CompressedView& b, int thr
   });
 }
 
-Status prepare_sparse(const CompressedView& a, const CompressedView& b, const SpgemmOptions& options,
+Status prepare_sparse(const CompressedView& a, const SparseRows& b, const SpgemmOptions& options,
                       std::unique_ptr<SparseProduct>& product) {
   const KernelId id = options.select ? KernelId::csr_csr_top : KernelId::csr_csr;
   const FoundKernel found = find_kernel(id, a.dtype, a.index_type, options.highest);

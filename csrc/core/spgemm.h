@@ -5,6 +5,7 @@
 #include <limits>
 #include <memory>
 
+#include "core/sparse_rows.h"
 #include "core/types.h"
 
 namespace deepgemm {
@@ -25,9 +26,9 @@ struct SpgemmBounds {
   std::int64_t least = 0;  // entries of C: at least the longest row of B that each row meets,
   std::int64_t most = 0;   // at most its multiply-adds, or all columns
 };
-Status bound_spgemm(const CompressedView& a, const CompressedView& b, int threads, SpgemmBounds& bounds);
+Status bound_spgemm(const CompressedView& a, const SparseRows& b, int threads, SpgemmBounds& bounds);
 // The same `most` for each row of A.
-void bound_spgemm_rows(const CompressedView& a, const CompressedView& b, int threads, std::int64_t* most);
+void bound_spgemm_rows(const CompressedView& a, const SparseRows& b, int threads, std::int64_t* most);
 
 // Where the result goes: indices of `type` hold the entries and the columns.
 struct SparseParts {
@@ -53,7 +54,7 @@ class SparseProduct {
 
 // Looks at the operands and cuts the work. Null `product` with Status::ok means that no kernel serves the
 // dtype.
-Status prepare_sparse(const CompressedView& a, const CompressedView& b, const SpgemmOptions& options,
+Status prepare_sparse(const CompressedView& a, const SparseRows& b, const SpgemmOptions& options,
                       std::unique_ptr<SparseProduct>& product);
 
 }  // namespace deepgemm

@@ -16,7 +16,7 @@ namespace {
 constexpr std::int64_t kWorkPerTask = 1 << 13;
 constexpr std::int64_t kClearedPerUnit = 8;
 
-std::int64_t total_work(const CompressedView& a, const CompressedView& b, int threads) {
+std::int64_t total_work(const CompressedView& a, const SparseRows& b, int threads) {
   std::atomic<std::int64_t> total{a.major * (b.minor / kClearedPerUnit + 1)};
   with_operands(a, b, [&](const auto& operands) {
     over_rows(a, threads, [&](std::int64_t begin, std::int64_t end) {
@@ -30,8 +30,8 @@ std::int64_t total_work(const CompressedView& a, const CompressedView& b, int th
 
 }  // namespace
 
-bool multiply_sparse_dense(const CompressedView& a, const CompressedView& b, const DenseView& out,
-                           Isa highest, int threads, Isa& found) {
+bool multiply_sparse_dense(const CompressedView& a, const SparseRows& b, const DenseView& out, Isa highest,
+                           int threads, Isa& found) {
   const FoundKernel kernel = find_kernel(KernelId::csr_csr_dense, a.dtype, a.index_type, highest);
   if (kernel.run == nullptr) return false;
   found = kernel.isa;
@@ -40,7 +40,7 @@ bool multiply_sparse_dense(const CompressedView& a, const CompressedView& b, con
   args.sparse.a_indices = a.indices;
   args.sparse.a_values = a.values;
   args.sparse.b_begin = b.indptr;
-  args.sparse.b_end = static_cast<const char*>(b.indptr) + size_of(b.index_type);
+  args.sparse.b_end = b.row_ends();
   args.sparse.b_indices = b.indices;
   args.sparse.b_values = b.values;
   args.out = out.data;

@@ -24,7 +24,7 @@ constexpr std::int64_t kLeastStretch = 16;
 
 }  // namespace
 
-bool SpgemmPieces::cut(const CompressedView& a, const CompressedView& b, int threads) {
+bool SpgemmPieces::cut(const CompressedView& a, const SparseRows& b, int threads) {
   if (!work_.resize(static_cast<std::size_t>(a.major + 1) * sizeof(std::int64_t))) return false;
   count_work(a, b, threads);
   const std::int64_t total = before(a.major);
@@ -39,7 +39,7 @@ bool SpgemmPieces::cut(const CompressedView& a, const CompressedView& b, int thr
   }
 }
 
-void SpgemmPieces::count_work(const CompressedView& a, const CompressedView& b, int threads) {
+void SpgemmPieces::count_work(const CompressedView& a, const SparseRows& b, int threads) {
   std::int64_t* sums = static_cast<std::int64_t*>(work_.data());
   with_operands(a, b, [&](const auto& operands) {
     over_rows(a, threads, [&](std::int64_t begin, std::int64_t end) {
@@ -55,8 +55,8 @@ void SpgemmPieces::count_work(const CompressedView& a, const CompressedView& b, 
 
 std::int64_t SpgemmPieces::before(std::int64_t row) const { return work()[row] + kRowWork * row; }
 
-bool SpgemmPieces::cut_around_heavy_rows(const CompressedView& a, const CompressedView& b,
-                                         std::int64_t target, std::int64_t heavy, int threads) {
+bool SpgemmPieces::cut_around_heavy_rows(const CompressedView& a, const SparseRows& b, std::int64_t target,
+                                         std::int64_t heavy, int threads) {
   splits_.reserve(static_cast<std::size_t>(before(a.major) / heavy + 1));
   const auto tasks = [&](std::int64_t begin, std::int64_t end) {
     return (before(end) - before(begin)) / target;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/sparse_rows.h"
 #include "core/spgemm_split.h"
 #include "core/types.h"
 #include "core/workspace.h"
@@ -30,7 +31,7 @@ struct SpgemmPiece {
 class SpgemmPieces {
  public:
   // False when there is no memory.
-  bool cut(const CompressedView& a, const CompressedView& b, int threads);
+  bool cut(const CompressedView& a, const SparseRows& b, int threads);
 
   std::int64_t count() const { return static_cast<std::int64_t>(pieces_.size()); }
   SpgemmPiece& operator[](std::int64_t piece) { return pieces_[static_cast<std::size_t>(piece)]; }
@@ -42,8 +43,8 @@ class SpgemmPieces {
   std::int64_t longest() const { return longest_; }
 
  private:
-  void count_work(const CompressedView& a, const CompressedView& b, int threads);
-  bool cut_around_heavy_rows(const CompressedView& a, const CompressedView& b, std::int64_t target,
+  void count_work(const CompressedView& a, const SparseRows& b, int threads);
+  bool cut_around_heavy_rows(const CompressedView& a, const SparseRows& b, std::int64_t target,
                              std::int64_t heavy, int threads);
   void cut_rows(std::int64_t begin, std::int64_t end, std::int64_t tasks);
   std::int64_t first_row(std::int64_t begin, std::int64_t end, std::int64_t task, std::int64_t tasks) const;

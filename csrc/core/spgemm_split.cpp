@@ -16,8 +16,7 @@ constexpr std::int64_t kCutsPerTask = 1 << 12;
 
 }  // namespace
 
-bool SplitRow::cut(const CompressedView& a, const CompressedView& b, std::int64_t row, int parts,
-                   int threads) {
+bool SplitRow::cut(const CompressedView& a, const SparseRows& b, std::int64_t row, int parts, int threads) {
   type_ = a.index_type;
   parts_ = std::min(parts, kMostParts);
   row_ = row;

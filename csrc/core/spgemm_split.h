@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "core/sparse_rows.h"
 #include "core/types.h"
 #include "core/workspace.h"
 
@@ -14,7 +15,7 @@ namespace deepgemm {
 class SplitRow {
  public:
   // False when there is no memory.
-  bool cut(const CompressedView& a, const CompressedView& b, std::int64_t row, int parts, int threads);
+  bool cut(const CompressedView& a, const SparseRows& b, std::int64_t row, int parts, int threads);
 
   int parts() const { return parts_; }
   std::int64_t row() const { return row_; }

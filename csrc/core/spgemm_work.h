@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/parallel.h"
+#include "core/sparse_rows.h"
 #include "core/types.h"
 
 namespace deepgemm {
@@ -14,10 +15,11 @@ class SpgemmOperands {
  public:
   using Index = I;
 
-  SpgemmOperands(const CompressedView& a, const CompressedView& b)
+  SpgemmOperands(const CompressedView& a, const SparseRows& b)
       : a_indptr_(static_cast<const I*>(a.indptr)),
         a_indices_(static_cast<const I*>(a.indices)),
-        b_indptr_(static_cast<const I*>(b.indptr)),
+        b_begin_(static_cast<const I*>(b.indptr)),
+        b_end_(static_cast<const I*>(b.row_ends())),
         b_indices_(static_cast<const I*>(b.indices)),
         b_rows_(b.major) {}
 
@@ -39,8 +41,7 @@ class SpgemmOperands {
   std::int64_t used_columns() const {
     std::int64_t most = 0;
     for (std::int64_t k = 0; k < b_rows_; ++k) {
-      if (length(k) > 0)
-        most = std::max<std::int64_t>(most, std::int64_t{b_indices_[b_indptr_[k + 1] - 1]} + 1);
+      if (length(k) > 0) most = std::max<std::int64_t>(most, std::int64_t{b_indices_[b_end_[k] - 1]} + 1);
     }
     return most;
   }
@@ -48,18 +49,18 @@ class SpgemmOperands {
   std::int64_t row_begin(std::int64_t row) const { return a_indptr_[row]; }
   std::int64_t row_end(std::int64_t row) const { return a_indptr_[row + 1]; }
   // The row of B that an entry of A meets: its first and its end among the entries of B.
-  const I* b_first(std::int64_t p) const { return b_indices_ + b_indptr_[a_indices_[p]]; }
-  const I* b_end(std::int64_t p) const { return b_indices_ + b_indptr_[a_indices_[p] + 1]; }
+  const I* b_first(std::int64_t p) const { return b_indices_ + b_begin_[a_indices_[p]]; }
+  const I* b_end(std::int64_t p) const { return b_indices_ + b_end_[a_indices_[p]]; }
   const I* b_indices() const { return b_indices_; }
 
  private:
-  std::int64_t length(std::int64_t k) const { return std::int64_t{b_indptr_[k + 1]} - b_indptr_[k]; }
-  const I *a_indptr_, *a_indices_, *b_indptr_, *b_indices_;
+  std::int64_t length(std::int64_t k) const { return std::int64_t{b_end_[k]} - b_begin_[k]; }
+  const I *a_indptr_, *a_indices_, *b_begin_, *b_end_, *b_indices_;
   std::int64_t b_rows_;
 };
 
 template <class Body>
-auto with_operands(const CompressedView& a, const CompressedView& b, const Body& body) {
+auto with_operands(const CompressedView& a, const SparseRows& b, const Body& body) {
   return a.index_type == IndexType::i32 ? body(SpgemmOperands<std::int32_t>(a, b))
                                         : body(SpgemmOperands<std::int64_t>(a, b));
 }

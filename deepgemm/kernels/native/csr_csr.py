@@ -82,6 +82,11 @@ class CsrCsr(Kernel):
         return paired(rows_of(left, chain), rows_of(right, chain))
 
     @staticmethod
+    def result(parts: Rows, shape: tuple[int, int], output: np.dtype[Any]) -> CSR:
+        """Return the array of rows that the core made, rounded once to the output dtype."""
+        return result_of(parts, shape, output)
+
+    @staticmethod
     def seconds(problem: Problem, machine: Machine, work: float, entries: float) -> float:
         """Return the time of a product that is known better than its problem tells."""
         return product_seconds(problem, machine, work, entries)[0]
