@@ -1,17 +1,25 @@
 """Sparse and dense matrix products that plan, explain and repeat themselves exactly."""
 
 from .dtypes import bfloat16, float8_e4m3fn, float8_e5m2
-from .errors import DTypeError, FormatError, ShapeError, StaleDataError, UnsupportedError
+from .errors import (
+    DTypeError,
+    FormatError,
+    MemoryBudgetError,
+    ShapeError,
+    StaleDataError,
+    UnsupportedError,
+)
 from .ops.estimate import Estimate, estimate
 from .ops.gram import gram, sandwich
 from .ops.inspect import show_kernels, show_machine, structure
 from .ops.matmul import matmul
+from .ops.matmul_to_disk import matmul_to_disk
 from .ops.matmul_topk import matmul_topk
 from .ops.plan import plan
 from .ops.sddmm import sddmm
 from .ops.threads import get_num_threads, set_num_threads, threads
 from .planner.plan import Plan
-from .sparse import BSR, COO, CSC, CSR, SparseArray, block_diag, hstack, vstack
+from .sparse import BSR, COO, CSC, CSR, SparseArray, block_diag, hstack, open_matrix, vstack
 
 __version__ = "0.1.0"
 
@@ -23,6 +31,7 @@ __all__ = [
     "DTypeError",
     "Estimate",
     "FormatError",
+    "MemoryBudgetError",
     "Plan",
     "ShapeError",
     "SparseArray",
@@ -38,7 +47,9 @@ __all__ = [
     "gram",
     "hstack",
     "matmul",
+    "matmul_to_disk",
     "matmul_topk",
+    "open_matrix",
     "plan",
     "sandwich",
     "sddmm",

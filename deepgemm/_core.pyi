@@ -141,28 +141,30 @@ def gram(
     mirror: bool,
     threads: int,
 ) -> None: ...
-def sparse_gram(
-    isa: str | None,
-    indptr: _Index,
-    indices: _Index,
-    values: _Array,
-    column_ptr: _Index,
-    rows_of: _Index,
-    positions: _Index,
-    weights: _Array | None,
-    mirror: bool,
-    threads: int,
-) -> tuple[_Array, _Index, _Index]: ...
 def csr_csr(
     isa: str | None,
     left: tuple[_Index, _Index, _Array],
-    right: tuple[_Index, _Index, _Array],
+    right: tuple[_Index, _Index, _Array] | tuple[_Index, _Index, _Array, _Index],
     columns: int,
     threads: int = 0,
     top: int | None = None,
     threshold: float | None = None,
     most_int32: int = ...,
+    most_bytes: int = 0,
+) -> Any: ...  # (indptr, indices, data); None as soon as entries take more than most_bytes
+def csr_csr_dense(
+    isa: str | None,
+    left: tuple[_Index, _Index, _Array],
+    right: tuple[_Index, _Index, _Array],
+    out: _Array,
+    threads: int = 0,
+) -> str: ...
+def join_rows(
+    left: tuple[_Index, _Index, _Array], right: tuple[_Index, _Index, _Array]
 ) -> tuple[_Index, _Index, _Array]: ...
+def csr_csr_row_bounds(
+    left: tuple[_Index, _Index, _Array], right: tuple[_Index, _Index, _Array], columns: int
+) -> _Index: ...
 def csr_csr_bounds(
     left: tuple[_Index, _Index, _Array], right: tuple[_Index, _Index, _Array], columns: int
 ) -> tuple[int, int, int]: ...

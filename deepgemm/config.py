@@ -10,7 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["FEATURES", "ISAS", "KernelChoice", "Settings", "available_cpus", "parse_kernel", "settings"]
+__all__ = [
+    "FEATURES",
+    "ISAS",
+    "KernelChoice",
+    "Settings",
+    "available_cpus",
+    "available_memory",
+    "parse_bytes",
+    "parse_kernel",
+    "settings",
+]
 
 ISAS = ("scalar", "avx2", "avx512", "neon", "sve", "rvv")
 FEATURES = ("fp16", "bf16", "vnni", "amx")
@@ -109,7 +119,7 @@ def settings() -> Settings:
     parsed = Settings(
         kernel=parse_kernel(kernel, "DEEPGEMM_KERNEL") if kernel else None,
         check=_switch("DEEPGEMM_CHECK", check),
-        layout_bytes=_bytes("DEEPGEMM_LAYOUT_BYTES", layout_bytes),
+        layout_bytes=parse_bytes("DEEPGEMM_LAYOUT_BYTES", layout_bytes) if layout_bytes else None,
         num_threads=_count("DEEPGEMM_NUM_THREADS", num_threads),
         cache_dir=Path(cache_dir).expanduser() if cache_dir else _default_cache_dir(),
         data_dir=Path(data_dir).expanduser() if data_dir else None,
@@ -185,6 +195,20 @@ def available_cpus() -> int:
     return max(1, count)
 
 
+def available_memory() -> int | None:
+    """Return the bytes that this process may still use, or None where the system does not tell.
+
+    The least of what the kernel calls available and what the control group leaves.
+
+    Examples
+    --------
+    >>> available_memory() is None or available_memory() > 0
+    True
+    """
+    found = [value for value in (_memory_of_machine(), _memory_of_group()) if value is not None]
+    return min(found) if found else None
+
+
 def _choices() -> str:
     isas = ", ".join(ISAS)
     features = ", ".join(FEATURES)
@@ -218,9 +242,14 @@ def _count(name: str, value: str | None) -> int | None:
     return int(value)
 
 
-def _bytes(name: str, value: str | None) -> int | None:
-    if not value:
-        return None
+def parse_bytes(name: str, value: str) -> int:
+    """Return the bytes that a text such as "500000000", "512M" or "4GiB" means; units are powers of 1024.
+
+    Examples
+    --------
+    >>> parse_bytes("memory_budget", "4GiB") == 4 * 2**30
+    True
+    """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", value.strip().lower())
     if match is None:
         raise ValueError(f"{name} is {value!r}, expected a number of bytes such as 500000000, 512M or 2G")
@@ -284,3 +313,32 @@ def _quota_v1(folder: Path) -> float | None:
     except (OSError, ValueError):
         return None
     return quota / period if quota > 0 and period > 0 else None
+
+
+def _memory_of_machine() -> int | None:
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    try:
+        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _memory_of_group() -> int | None:
+    for folder, limit, used, cache in (
+        ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        try:
+            most, now = (int(Path(folder, name).read_text()) for name in (limit, used))
+            words = Path(folder, "memory.stat").read_text().split()
+            # Files read before count as used, but the kernel gives them up on demand.
+            return max(0, most - now + int(words[words.index(cache) + 1]))
+        except (OSError, ValueError):  # not there, or the word "max"
+            continue
+    return None

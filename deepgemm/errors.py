@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["DTypeError", "FormatError", "ShapeError", "StaleDataError", "UnsupportedError"]
+__all__ = [
+    "DTypeError",
+    "FormatError",
+    "MemoryBudgetError",
+    "ShapeError",
+    "StaleDataError",
+    "UnsupportedError",
+]
 
 
 class ShapeError(ValueError):
@@ -15,6 +22,25 @@ class DTypeError(TypeError):
 
 class FormatError(ValueError):
     """The parts of an operand do not form a valid matrix of its format."""
+
+
+class MemoryBudgetError(MemoryError):
+    """A result needs more memory than there is, or than the caller granted; the message has the figures.
+
+    Attributes
+    ----------
+    nnz, nbytes : int
+        Predicted entries of the result and the bytes of its arrays.
+    budget : int
+        The bytes that it may take.
+    """
+
+    def __init__(self, message: str, nnz: int, nbytes: int, budget: int) -> None:
+        super().__init__(message)
+        self.nnz, self.nbytes, self.budget = nnz, nbytes, budget
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.nnz, self.nbytes, self.budget)
 
 
 class UnsupportedError(NotImplementedError):

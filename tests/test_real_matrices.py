@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 import deepgemm as dg
@@ -11,6 +13,7 @@ ISAS = _core.cpu_info()["usable"]
 SPMM_KERNELS = ("csr_rowwise", "csr_scatter", "gemm_packed")
 SPMV_KERNELS = (*SPMM_KERNELS, "csr_vector", "sell_vector")
 MOST_DENSE = 4_000_000  # elements of a matrix that is still filled with zeros
+MOST_PRODUCT_BYTES = 2_000_000_000
 
 
 def real_matrices():
@@ -45,3 +48,26 @@ def test_real_matrices(matrix, columns):
             plan = dg.plan(array, X, kernel=f"{kernel}@{isa}", threads=2)
             assert (plan.kernel, plan.isa) == (kernel, isa)
             testing.assert_same(plan(X), wanted, f"{kernel}@{isa}")
+
+
+@pytest.mark.parametrize("matrix", real_matrices())
+def test_estimates_of_products_hold(matrix):
+    """Entries, bytes and time of A @ A.T lie in their intervals; entries and bytes near the prediction."""
+    A = dg.CSR(matrix.load().astype("D" if matrix.load().dtype.kind == "c" else "f4"))
+    found = dg.estimate(A, A.T)
+    if found.nbytes > MOST_PRODUCT_BYTES:
+        pytest.skip(f"a product of {found.nbytes:,} bytes")
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        product = A @ A.T
+        times.append(time.perf_counter() - start)
+    assert found.nnz_range[0] <= product.nnz <= found.nnz_range[1]
+    assert found.nbytes_range[0] <= product.nbytes <= found.nbytes_range[1]
+    assert found.nnz / 2 <= product.nnz <= found.nnz * 2
+    assert found.seconds_range[0] <= min(times) <= found.seconds_range[1]
+    best = dg.matmul_topk(A, A.T, 10) if A.dtype.kind != "c" else None
+    if best is not None:
+        lengths = best.indptr[1:] - best.indptr[:-1]
+        whole = product.indptr[1:] - product.indptr[:-1]
+        assert (lengths == whole.clip(max=10)).all()

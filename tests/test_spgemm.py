@@ -221,6 +221,76 @@ def test_long_and_empty_rows():
     assert (dg.CSR((3_000_000, n), dtype="f4") @ row.T).nnz == 0
 
 
+def heavy(dtype, index_dtype="i4"):
+    """A product most of whose work is in two rows, each heavy enough to be cut by columns."""
+    generator = np.random.default_rng(11)
+    lengths = np.full(60, 2)
+    lengths[[7, 40]] = 400
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(index_dtype)
+    indices = np.concatenate([np.sort(generator.choice(500, n, replace=False)) for n in lengths])
+    A = dg.CSR(
+        (testing.random_values("A", indptr[-1], dtype), indices.astype(index_dtype), indptr), shape=(60, 500)
+    )
+    B = scipy.sparse.random_array((500, 900), density=0.2, format="csr", rng=generator)
+    return A, dg.CSR(
+        (
+            testing.random_values("B", B.nnz, dtype),
+            B.indices.astype(index_dtype),
+            B.indptr.astype(index_dtype),
+        ),
+        shape=B.shape,
+    )
+
+
+@pytest.mark.parametrize("index_dtype", ["i4", "i8"])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "F"])
+@pytest.mark.parametrize("isa", ISAS)
+def test_heavy_rows_are_cut_by_columns(isa, dtype, index_dtype, monkeypatch):
+    A, B = heavy(dtype, index_dtype)
+    wanted = reference.matmul_sparse(A, B)
+    for threads in (*THREADS, 16):
+        with dg.threads(threads):
+            assert_parts(dg.matmul(A, B, kernel=f"csr_csr@{isa}"), wanted, f"{threads} threads")
+            # The same where the row is hashed, and where the result's size is found first.
+            far = spread(B, 2**40)
+            assert_parts(dg.matmul(A, far, kernel=isa), (wanted[0], wanted[1] * 2**40, wanted[2]))
+            parts = [(S.indptr, S.indices, S.data) for S in (A, B)]
+            indptr, indices, data = _core.csr_csr(isa, *parts, 900, 0, most_int32=10)
+            assert indices.dtype == np.int64
+            np.testing.assert_array_equal(indices, wanted[1])
+            np.testing.assert_array_equal(indptr, wanted[0])
+            testing.assert_same(data, wanted[2])
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("index_dtype", ["i4", "i8"])
+def test_selections_of_heavy_rows_are_merged(dtype, index_dtype):
+    A, B = heavy(dtype, index_dtype)
+    with np.errstate(all="ignore"):
+        ties = B.with_data(np.where(np.arange(B.nnz) % 3, 1, np.nan).astype(dtype))
+    whole = A.with_data(np.ones(A.nnz, dtype))
+    for left, right in ((A, B), (whole, ties), (whole, B.with_data(np.zeros(B.nnz, dtype)))):
+        for most in (1, 10, 40, 1000):
+            wanted = reference.matmul_topk(left, right, most)
+            for threads in (*THREADS, 16):
+                with dg.threads(threads):
+                    assert_parts(dg.matmul_topk(left, right, most), wanted, f"{most}, {threads} threads")
+
+
+def test_one_row_of_a_million_entries_times_many():
+    """All work is in one row: its parts are ranges of columns, and chains stay whole."""
+    n = 20_000
+    generator = np.random.default_rng(3)
+    values = testing.random_values("row", n, "f4")
+    row = dg.CSR((values, np.arange(n), [0, n]), shape=(1, n))
+    B = scipy.sparse.random_array((n, 500), density=0.1, format="csr", rng=generator, dtype=np.float32)
+    one = dg.matmul(row, B, threads=1)
+    for threads in (2, 3):
+        assert_parts(dg.matmul(row, B, threads=threads), (one.indptr, one.indices, one.data))
+    best = dg.matmul_topk(row, B, 5, threads=3)
+    assert best.indices.tolist() == np.argsort(-one.data, kind="stable")[:5].tolist()
+
+
 def test_ranking():
     B = dg.CSR([[np.nan, 2.0, 0.5, 2.0, -np.inf, 3.0, 0.0]])
     A = dg.CSR([[1.0], [0.0]])

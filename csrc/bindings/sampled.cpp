@@ -85,53 +85,6 @@ void gram_into(const py::object& isa, const py::array& indptr, const py::array& 
   if (status != Status::ok) throw std::bad_alloc();
 }
 
-// (data, indices, indptr) of the result or its upper triangle; indptr is int64, indices are as those of A.
-py::tuple sparse_gram(const py::object& isa, const py::array& indptr, const py::array& indices,
-                      const py::array& values, const py::array& column_ptr, const py::array& rows_of,
-                      const py::array& positions, const py::object& weights, bool mirror, int threads) {
-  const GramOperand a = gram_operand(indptr, indices, values, column_ptr, rows_of, positions);
-  const void* w = gram_weights(weights, a);
-  const Isa highest = isa_or_best(isa);
-  py::array_t<std::int64_t> start(a.rows.minor + 1);
-  std::int64_t* out_ptr = start.mutable_data();
-  Status status;
-  {
-    const ReleaseGil released;
-    status = sparse_gram_count(a, highest, threads, out_ptr);
-  }
-  if (status != Status::ok) throw std::bad_alloc();
-  py::array out_indices(indices.dtype(), std::vector<py::ssize_t>{out_ptr[a.rows.minor]});
-  py::array out_values(values.dtype(), std::vector<py::ssize_t>{out_ptr[a.rows.minor]});
-  {
-    void *columns = out_indices.mutable_data(), *data = out_values.mutable_data();
-    const ReleaseGil released;
-    status = sparse_gram_fill(a, w, highest, threads, out_ptr, columns, data);
-  }
-  if (status != Status::ok) throw std::bad_alloc();
-  if (!mirror) return py::make_tuple(out_values, out_indices, start);
-
-  CompressedView upper = a.rows;
-  upper.major = upper.minor = a.rows.minor;
-  upper.nnz = out_ptr[a.rows.minor];
-  upper.indices = out_indices.data();
-  upper.values = out_values.data();
-  py::array_t<std::int64_t> whole(a.rows.minor + 1);
-  std::int64_t* row_ptr = whole.mutable_data();
-  {
-    const ReleaseGil released;
-    mirror_count(upper, out_ptr, row_ptr);
-  }
-  py::array whole_indices(indices.dtype(), std::vector<py::ssize_t>{row_ptr[a.rows.minor]});
-  py::array whole_values(values.dtype(), std::vector<py::ssize_t>{row_ptr[a.rows.minor]});
-  {
-    void *columns = whole_indices.mutable_data(), *data = whole_values.mutable_data();
-    const ReleaseGil released;
-    status = mirror_fill(upper, out_ptr, row_ptr, columns, data);
-  }
-  if (status != Status::ok) throw std::bad_alloc();
-  return py::make_tuple(whole_values, whole_indices, whole);
-}
-
 }  // namespace
 
 void add_sampled(py::module_& m) {
@@ -139,9 +92,6 @@ void add_sampled(py::module_& m) {
         py::arg("y"), py::arg("values"), py::arg("threads"));
   m.def("gram", &gram_into, py::arg("isa"), py::arg("indptr"), py::arg("indices"), py::arg("values"),
         py::arg("column_ptr"), py::arg("rows_of"), py::arg("positions"), py::arg("weights"), py::arg("out"),
-        py::arg("mirror"), py::arg("threads"));
-  m.def("sparse_gram", &sparse_gram, py::arg("isa"), py::arg("indptr"), py::arg("indices"), py::arg("values"),
-        py::arg("column_ptr"), py::arg("rows_of"), py::arg("positions"), py::arg("weights"),
         py::arg("mirror"), py::arg("threads"));
 }
 

@@ -142,55 +142,6 @@ void mirror_upper(const DenseView& out, DType dtype, int threads) {
   });
 }
 
-Status run_sparse(KernelId id, const GramOperand& a, const SparseGramArgs& args, Isa highest, int threads) {
-  const std::int64_t n = a.rows.minor;
-  const FoundKernel kernel = find_kernel(id, a.rows.dtype, a.rows.index_type, highest);
-  const Pieces pieces(a, threads, false);
-  if (!pieces.ok()) return Status::no_memory;
-  const int used = static_cast<int>(std::min<std::int64_t>(threads, pieces.count()));
-  const std::size_t each = (static_cast<std::size_t>(gram_workspace(n)) + 63) / 64 * 64;
-  const AlignedBuffer memory(each * static_cast<std::size_t>(used));
-  char* workspaces = static_cast<char*>(memory.data());
-  if (workspaces == nullptr) return Status::no_memory;
-  std::memset(workspaces, 0, memory.bytes());
-  parallel::run(used, pieces.count(), [&](std::int64_t task, int thread) {
-    kernel.run(&args, pieces[task].begin, pieces[task].end, thread,
-               workspaces + each * static_cast<std::size_t>(thread));
-  });
-  return Status::ok;
-}
-
-// Row i of the whole is column i above the diagonal, then row i of the upper triangle.
-template <class T, class I>
-void mirror_typed(const CompressedView& upper, const std::int64_t* upper_ptr, const std::int64_t* row_ptr,
-                  std::int64_t* next, I* indices, T* values) {
-  const I* columns = static_cast<const I*>(upper.indices);
-  const T* data = static_cast<const T*>(upper.values);
-  std::copy(row_ptr, row_ptr + upper.major, next);
-  for (std::int64_t i = 0; i < upper.major; ++i) {
-    for (std::int64_t p = upper_ptr[i]; p < upper_ptr[i + 1]; ++p) {
-      const std::int64_t own = next[i]++;  // rows before i have left theirs above
-      indices[own] = columns[p];
-      values[own] = data[p];
-      if (columns[p] != i) {
-        const std::int64_t other = next[columns[p]]++;
-        indices[other] = static_cast<I>(i);
-        values[other] = data[p];
-      }
-    }
-  }
-}
-
-SparseGramArgs sparse_args(const GramOperand& a, const void* weights, std::int64_t* out_ptr, void* indices,
-                           void* values) {
-  const std::int64_t n = a.rows.minor;
-  return {{a.rows.indptr, a.rows.indices, a.rows.values, a.column_ptr, a.rows_of, a.positions, weights,
-           nullptr, 0, n, 0, n},
-          out_ptr,
-          indices,
-          values};
-}
-
 }  // namespace
 
 Status gram(const GramOperand& a, const void* weights, const DenseView& out, bool mirror, Isa highest,
@@ -220,57 +171,6 @@ Status gram(const GramOperand& a, const void* weights, const DenseView& out, boo
     kernel.run(&part, pieces[task].begin, pieces[task].end, thread, nullptr);
   });
   if (mirror) mirror_upper(out, a.rows.dtype, threads);
-  return Status::ok;
-}
-
-Status sparse_gram_count(const GramOperand& a, Isa highest, int threads, std::int64_t* out_ptr) {
-  const std::int64_t n = a.rows.minor;
-  out_ptr[0] = 0;
-  if (n == 0) return Status::ok;
-  const SparseGramArgs args = sparse_args(a, nullptr, out_ptr, nullptr, nullptr);
-  const Status status = run_sparse(KernelId::gram_count, a, args, highest, threads);
-  if (status == Status::ok) {
-    for (std::int64_t i = 0; i < n; ++i) out_ptr[i + 1] += out_ptr[i];
-  }
-  return status;
-}
-
-Status sparse_gram_fill(const GramOperand& a, const void* weights, Isa highest, int threads,
-                        std::int64_t* out_ptr, void* indices, void* values) {
-  if (a.rows.minor == 0) return Status::ok;
-  const SparseGramArgs args = sparse_args(a, weights, out_ptr, indices, values);
-  return run_sparse(KernelId::gram_fill, a, args, highest, threads);
-}
-
-void mirror_count(const CompressedView& upper, const std::int64_t* upper_ptr, std::int64_t* row_ptr) {
-  std::fill(row_ptr, row_ptr + upper.major + 1, std::int64_t{0});
-  for (std::int64_t i = 0; i < upper.major; ++i) {
-    for (std::int64_t p = upper_ptr[i]; p < upper_ptr[i + 1]; ++p) {
-      const std::int64_t j = index_at(upper.indices, upper.index_type, p);
-      ++row_ptr[i + 1];
-      if (j != i) ++row_ptr[j + 1];
-    }
-  }
-  for (std::int64_t i = 0; i < upper.major; ++i) row_ptr[i + 1] += row_ptr[i];
-}
-
-Status mirror_fill(const CompressedView& upper, const std::int64_t* upper_ptr, const std::int64_t* row_ptr,
-                   void* indices, void* values) {
-  const AlignedBuffer memory(static_cast<std::size_t>(upper.major) * sizeof(std::int64_t));
-  std::int64_t* next = static_cast<std::int64_t*>(memory.data());
-  if (next == nullptr) return Status::no_memory;
-  const auto fill = [&](auto* columns) {
-    if (upper.dtype == DType::f32) {
-      mirror_typed(upper, upper_ptr, row_ptr, next, columns, static_cast<float*>(values));
-    } else {
-      mirror_typed(upper, upper_ptr, row_ptr, next, columns, static_cast<double*>(values));
-    }
-  };
-  if (upper.index_type == IndexType::i32) {
-    fill(static_cast<std::int32_t*>(indices));
-  } else {
-    fill(static_cast<std::int64_t*>(indices));
-  }
   return Status::ok;
 }
 

@@ -22,20 +22,4 @@ struct GramArgs {
   std::int64_t last_column;
 };
 
-// gram_count and gram_fill do rows [begin, end) of the upper triangle as a sparse matrix: first how many
-// entries each has, then those entries. `dense` is without columns to cut and without `out`.
-struct SparseGramArgs {
-  GramArgs dense;
-  std::int64_t* out_ptr;  // gram_count writes out_ptr[i + 1] for row i, gram_fill reads where row i begins
-  void* out_indices;      // of the type of `indices`
-  void* out_values;
-};
-
-// The workspace of these two: a row of `columns` values, then marks of its columns, then marks of those that
-// are not zero. All of it is zero before a call and after it.
-constexpr std::int64_t gram_mark_words(std::int64_t columns) { return (columns + 63) / 64; }
-constexpr std::int64_t gram_workspace(std::int64_t columns) {
-  return 8 * (columns + gram_mark_words(columns) + gram_mark_words(gram_mark_words(columns)));
-}
-
 }  // namespace deepgemm

@@ -3,22 +3,20 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <mutex>
 #include <vector>
 
 #include "core/kernel_table.h"
 #include "core/parallel.h"
 #include "core/spgemm_args.h"
 #include "core/spgemm_memory.h"
+#include "core/spgemm_merge.h"
+#include "core/spgemm_pieces.h"
+#include "core/spgemm_work.h"
 
 namespace deepgemm {
 namespace {
 
-// A task should outlast the handing over of a task between threads a few times, and its piece of the
-// result should not need much memory before it is known how long it is. Units are multiply-adds.
-constexpr std::int64_t kLeastTask = 4096, kMostTask = 1 << 17;
-constexpr std::int64_t kTasksPerThread = 8;
-// Opening and closing a row, in multiply-adds.
-constexpr std::int64_t kRowWork = 4;
 // Accumulators for so many columns stay in a second-level cache; beyond, a row that is kHashShare times
 // shorter than the columns is hashed.
 constexpr std::int64_t kCachedColumns = 1 << 17;
@@ -27,143 +25,82 @@ constexpr std::int64_t kHashShare = 256;
 constexpr std::int64_t kFreeColumns = 1 << 22;
 constexpr std::int64_t kColumnsPerEntry = 4;
 
-template <class I>
-class Operands {
+class Product final : public SparseProduct {
  public:
-  Operands(const CompressedView& a, const CompressedView& b)
-      : a_indptr_(static_cast<const I*>(a.indptr)),
-        a_indices_(static_cast<const I*>(a.indices)),
-        b_indptr_(static_cast<const I*>(b.indptr)),
-        b_indices_(static_cast<const I*>(b.indices)),
-        b_rows_(b.major) {}
-
-  std::int64_t work(std::int64_t row) const {
-    std::int64_t sum = 0;
-    for (std::int64_t p = a_indptr_[row]; p < a_indptr_[row + 1]; ++p) sum += length(a_indices_[p]);
-    return sum;
-  }
-  std::int64_t longest(std::int64_t row) const {
-    std::int64_t most = 0;
-    for (std::int64_t p = a_indptr_[row]; p < a_indptr_[row + 1]; ++p) {
-      most = std::max(most, length(a_indices_[p]));
-    }
-    return most;
-  }
-  // One more than the last column that has an entry.
-  std::int64_t used_columns() const {
-    std::int64_t most = 0;
-    for (std::int64_t k = 0; k < b_rows_; ++k) {
-      if (length(k) > 0)
-        most = std::max<std::int64_t>(most, std::int64_t{b_indices_[b_indptr_[k + 1] - 1]} + 1);
-    }
-    return most;
-  }
-
- private:
-  std::int64_t length(std::int64_t k) const { return std::int64_t{b_indptr_[k + 1]} - b_indptr_[k]; }
-  const I *a_indptr_, *a_indices_, *b_indptr_, *b_indices_;
-  std::int64_t b_rows_;
-};
-
-template <class Body>
-auto with_operands(const CompressedView& a, const CompressedView& b, const Body& body) {
-  return a.index_type == IndexType::i32 ? body(Operands<std::int32_t>(a, b))
-                                        : body(Operands<std::int64_t>(a, b));
-}
-
-// Calls body(first row, end row) for parts of about equal numbers of entries of A.
-template <class Body>
-void over_rows(const CompressedView& a, int threads, const Body& body) {
-  const std::int64_t tasks =
-      std::min(parallel::task_count(threads, a.nnz + a.major, 1 << 14), std::max<std::int64_t>(a.major, 1));
-  parallel::run(tasks > 1 ? threads : 1, tasks,
-                [&](std::int64_t task, int) { body(a.major * task / tasks, a.major * (task + 1) / tasks); });
-}
-
-struct Piece {
-  std::int64_t first_row = 0, end_row = 0, entries = 0;
-  const void* columns = nullptr;
-  const void* values = nullptr;
-};
-
-class Result final : public SparseResult {
- public:
-  Result(const CompressedView& a, const CompressedView& b, const SpgemmOptions& options,
-         const FoundKernel& found)
+  Product(const CompressedView& a, const SparseRows& b, const SpgemmOptions& options,
+          const FoundKernel& found)
       : a_(a), b_(b), options_(options), found_(found), scratch_(std::max(options.threads, 1)) {}
 
-  std::int64_t entries() const override { return entries_; }
-  std::int64_t rows() const override { return a_.major; }
-  Isa isa() const override { return found_.isa; }
-
-  Status compute() {
-    const std::size_t rows = static_cast<std::size_t>(a_.major);
-    if (!work_.resize((rows + 1) * 8) || !row_entries_.resize(rows * 8)) return Status::no_memory;
-    count_work();
-    describe();
-    const std::int64_t total = before(a_.major);
-    const std::int64_t target =
-        std::clamp(total / (options_.threads * kTasksPerThread), kLeastTask, kMostTask);
-    const std::int64_t tasks = options_.threads == 1 ? (total + kMostTask - 1) / kMostTask : total / target;
-    try {
-      pieces_.resize(
-          static_cast<std::size_t>(std::clamp<std::int64_t>(tasks, 1, std::max<std::int64_t>(a_.major, 1))));
-    } catch (const std::bad_alloc&) {
+  Status prepare() {
+    if (!pieces_.cut(a_, b_, options_.threads) ||
+        !row_entries_.resize(static_cast<std::size_t>(a_.major) * sizeof(std::int64_t))) {
       return Status::no_memory;
     }
-    std::atomic<bool> failed{false};
-    const std::int64_t count = static_cast<std::int64_t>(pieces_.size());
-    parallel::run(options_.threads, count, [&](std::int64_t task, int thread) {
-      Piece& piece = pieces_[static_cast<std::size_t>(task)];
-      piece.first_row = first_row(task, count);
-      piece.end_row = first_row(task + 1, count);
-      if (!failed.load(std::memory_order_relaxed) && !fill(piece, scratch_[thread], thread)) failed = true;
-    });
-    if (failed) return Status::no_memory;
-    for (const Piece& piece : pieces_) entries_ += piece.entries;
+    describe();
+    for (std::int64_t row = 0; row < a_.major; ++row) room_ += bound_of(pieces_.work(row));
     return Status::ok;
   }
 
-  void deliver(void* indptr, void* indices, void* values, IndexType type, int threads) override {
-    std::vector<std::int64_t> start(pieces_.size());
-    std::int64_t offset = 0;
-    for (std::size_t p = 0; p < pieces_.size(); ++p) {
-      start[p] = offset;
-      offset += pieces_[p].entries;
+  std::int64_t rows() const override { return a_.major; }
+  std::int64_t room() const override { return room_ + kPieceSlack; }
+  std::int64_t entries() const override { return offset_; }
+  Isa isa() const override { return found_.isa; }
+
+  // Pieces are put in place as soon as those before them are done, so that they are copied while they are
+  // cached and their memory is used again. Cut rows of a selection are merged first, so they wait.
+  Status compute(const SparseParts& result) override {
+    const bool merges = options_.select && pieces_.has_splits();
+    if (!merges) result_ = result;
+    std::atomic<Status> failed{Status::ok};
+    try {
+      waiting_.resize(static_cast<std::size_t>(options_.threads));
+    } catch (const std::bad_alloc&) {
+      return Status::no_memory;
     }
-    const auto body = [&](std::int64_t p, int) {
-      const std::size_t which = static_cast<std::size_t>(p);
-      if (type == IndexType::i32) {
-        place<std::int32_t>(pieces_[which], start[which], indptr, indices, values);
-      } else {
-        place<std::int64_t>(pieces_[which], start[which], indptr, indices, values);
+    parallel::run(options_.threads, pieces_.count(), [&](std::int64_t task, int thread) {
+      if (failed.load(std::memory_order_relaxed) != Status::ok) return;
+      Status status = fill(task, thread);
+      if (status == Status::ok) status = put_in_order(task, thread);
+      if (status != Status::ok) failed = status;
+    });
+    if (failed != Status::ok) return failed;
+    if (merges) {
+      if (!merged_.merge(pieces_, options_.most, a_.dtype, a_.index_type)) return Status::no_memory;
+      offset_ = 0;
+      for (std::int64_t p = 0; p < pieces_.count(); ++p) {
+        pieces_[p].start = offset_;
+        offset_ += pieces_[p].entries;
+        if (pieces_[p].split != nullptr && pieces_[p].part == 0) {
+          row_entries()[pieces_[p].first_row] = pieces_[p].entries;
+        }
       }
-    };
-    const std::int64_t count = static_cast<std::int64_t>(pieces_.size());
-    parallel::run(parallel::task_count(threads, entries_ + a_.major, 1 << 14) > 1 ? threads : 1, count, body);
-    if (type == IndexType::i32) {
-      static_cast<std::int32_t*>(indptr)[a_.major] = static_cast<std::int32_t>(entries_);
-    } else {
-      static_cast<std::int64_t*>(indptr)[a_.major] = entries_;
     }
+    if (result.indptr != nullptr) deliver(result);
+    return Status::ok;
+  }
+
+  void deliver(const SparseParts& result) override {
+    result_ = result;
+    const std::int64_t count = pieces_.count();
+    const int threads =
+        parallel::task_count(options_.threads, offset_ + a_.major, 1 << 14) > 1 ? options_.threads : 1;
+    parallel::run(threads, count, [&](std::int64_t p, int) {
+      SpgemmPiece& piece = pieces_[p];
+      if (piece.columns == nullptr) return;
+      place(piece);
+      scratch_.done(piece.thread, piece.column_block, piece.value_block);
+    });
+    write_index(result.indptr, result.type, a_.major, offset_);
   }
 
  private:
-  std::int64_t* work() const { return static_cast<std::int64_t*>(work_.data()); }
   std::int64_t* row_entries() const { return static_cast<std::int64_t*>(row_entries_.data()); }
-  std::int64_t before(std::int64_t row) const { return work()[row] + kRowWork * row; }
 
-  void count_work() {
-    std::int64_t* sums = work();
-    with_operands(a_, b_, [&](const auto& operands) {
-      over_rows(a_, options_.threads, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t row = begin; row < end; ++row) sums[row + 1] = operands.work(row);
-      });
-    });
-    sums[0] = 0;
-    for (std::int64_t row = 0; row < a_.major; ++row) {
-      longest_ = std::max(longest_, sums[row + 1]);
-      sums[row + 1] += sums[row];
+  static void write_index(void* array, IndexType type, std::int64_t position, std::int64_t value) {
+    if (type == IndexType::i32) {
+      static_cast<std::int32_t*>(array)[position] = static_cast<std::int32_t>(value);
+    } else {
+      static_cast<std::int64_t*>(array)[position] = value;
     }
   }
 
@@ -174,52 +111,72 @@ class Result final : public SparseResult {
       columns = with_operands(a_, b_, [](const auto& operands) { return operands.used_columns(); });
     }
     if (columns > std::max(kFreeColumns, kColumnsPerEntry * (a_.nnz + b_.nnz))) {
-      hash_below = std::numeric_limits<std::int64_t>::max();
+      hash_below = INT64_MAX;
     } else if (columns > kCachedColumns) {
       hash_below = columns / kHashShare;
     }
-    longest_hashed_ = std::min({longest_, hash_below, columns});
-    args_ = {a_.indptr,
-             a_.indices,
-             a_.values,
-             b_.indptr,
-             b_.indices,
-             b_.values,
-             columns,
-             hash_below,
-             work(),
-             row_entries(),
-             options_.most,
-             options_.threshold,
-             options_.has_threshold};
+    longest_hashed_ = std::min({pieces_.longest(), hash_below, columns});
+    args_ = {a_.indptr,          a_.indices,
+             a_.values,          b_.indptr,
+             b_.row_ends(),      b_.indices,
+             b_.values,          columns,
+             hash_below,         pieces_.work(),
+             row_entries(),      options_.most,
+             options_.threshold, options_.has_threshold};
   }
 
-  std::int64_t row_bound(std::int64_t row) const {
-    const std::int64_t most = std::min(work()[row + 1] - work()[row], args_.columns);
+  // Entries that a row of so many multiply-adds may have.
+  std::int64_t bound_of(std::int64_t steps) const {
+    const std::int64_t most = std::min(steps, args_.columns);
     return options_.select ? std::min(most, options_.most) : most;
   }
 
-  bool fill(Piece& piece, SpgemmScratch& scratch, int thread) const {
+  // ---- computing a piece ---------------------------------------------------------------------------
+
+  Status fill(std::int64_t task, int thread) {
+    SpgemmPiece& piece = pieces_[task];
+    SpgemmScratch& scratch = scratch_[thread];
     SpgemmWorkspace memory{};
-    if (!lend(scratch, memory)) return false;
-    std::int64_t bound = kPieceSlack;
-    for (std::int64_t row = piece.first_row; row < piece.end_row; ++row) bound += row_bound(row);
+    if (!lend(scratch, memory)) return Status::no_memory;
+    SpgemmArgs args = args_;
+    std::int64_t bound = kPieceSlack, first = piece.first_row, end = piece.end_row;
+    std::int64_t part_work[2] = {0, 0};
+    if (piece.split != nullptr) {
+      const SplitRow& split = *piece.split;
+      part_work[1] = split.work(piece.part);
+      bound += bound_of(part_work[1]);
+      args.a_indptr = split.a_indptr();
+      args.a_indices = split.a_indices();
+      args.a_values = split.a_values();
+      args.b_begin = split.b_begin(piece.part);
+      args.b_end = split.b_end(piece.part);
+      args.work = part_work;
+      args.row_entries = &piece.entries;
+      first = 0;
+      end = 1;
+    } else {
+      for (std::int64_t row = first; row < end; ++row) bound += bound_of(pieces_.work(row));
+    }
     const std::size_t room = static_cast<std::size_t>(bound);
     memory.columns = scratch.columns.reserve(room * size_of(a_.index_type));
     memory.values = scratch.values.reserve(room * size_of(a_.dtype));
-    if (memory.columns == nullptr || memory.values == nullptr) return false;
-    found_.run(&args_, piece.first_row, piece.end_row, thread, &memory);
+    if (memory.columns == nullptr || memory.values == nullptr) return Status::no_memory;
+    found_.run(&args, first, end, thread, &memory);
     piece.entries = memory.entries;
     piece.columns = memory.columns;
     piece.values = memory.values;
+    piece.thread = thread;
+    piece.column_block = scratch.columns.block();
+    piece.value_block = scratch.values.block();
     scratch.columns.keep(static_cast<std::size_t>(piece.entries) * size_of(a_.index_type));
     scratch.values.keep(static_cast<std::size_t>(piece.entries) * size_of(a_.dtype));
-    return true;
+    return Status::ok;
   }
 
   bool lend(SpgemmScratch& scratch, SpgemmWorkspace& memory) const {
     const std::size_t value = size_of(a_.dtype);
-    if (longest_ > 0 && args_.hash_below <= longest_) {
+    const std::int64_t longest = pieces_.longest();
+    if (longest > 0 && args_.hash_below <= longest) {
       const std::size_t lines = lines_of(args_.columns), groups = lines_of(static_cast<std::int64_t>(lines));
       const std::size_t bytes = lines * kMarkedLine * (value + 1) + groups * kMarkedLine;
       char* clean = static_cast<char*>(scratch.accumulators.at_least(bytes));
@@ -236,9 +193,10 @@ class Result final : public SparseResult {
       if (memory.table == nullptr || memory.order == nullptr) return false;
     }
     if (options_.select) {
-      const std::int64_t kept = std::min({options_.most, longest_, args_.columns});
+      const std::int64_t met = std::min(longest, args_.columns), kept = std::min(options_.most, met);
       memory.best = grown<Ranked<double>>(scratch.best, static_cast<std::size_t>(kept));
-      if (memory.best == nullptr) return false;
+      memory.met = grown<std::int64_t>(scratch.met, static_cast<std::size_t>(met) + 1);
+      if (memory.best == nullptr || memory.met == nullptr) return false;
     }
     return true;
   }
@@ -253,61 +211,81 @@ class Result final : public SparseResult {
     return static_cast<T*>(buffer.data());
   }
 
-  // First row of a task: tasks cover all rows in order, by work.
-  std::int64_t first_row(std::int64_t task, std::int64_t tasks) const {
-    if (task <= 0) return 0;
-    if (task >= tasks) return a_.major;
-    const double share = static_cast<double>(task) / static_cast<double>(tasks);
-    const std::int64_t target = static_cast<std::int64_t>(share * static_cast<double>(before(a_.major)));
-    std::int64_t low = 0, high = a_.major;
-    while (low < high) {
-      const std::int64_t middle = low + (high - low) / 2;
-      if (before(middle) < target) {
-        low = middle + 1;
-      } else {
-        high = middle;
+  // ---- putting it in place -------------------------------------------------------------------------
+
+  // Tells where pieces begin as far as all before them are done, and places those of this thread.
+  Status put_in_order(std::int64_t task, int thread) {
+    std::vector<std::int64_t>& mine = waiting_[static_cast<std::size_t>(thread)];
+    std::int64_t ready;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      pieces_[task].done = true;
+      for (; next_ < pieces_.count() && pieces_[next_].done; ++next_) {
+        pieces_[next_].start = offset_;
+        offset_ += pieces_[next_].entries;
       }
+      held_ += pieces_[task].entries * static_cast<std::int64_t>(size_of(a_.index_type) + size_of(a_.dtype));
+      if (options_.most_bytes > 0 && held_ > options_.most_bytes) return Status::over_budget;
+      ready = next_;
     }
-    return low;
+    if (result_.indptr == nullptr) return Status::ok;
+    try {
+      mine.push_back(task);
+    } catch (const std::bad_alloc&) {
+      return Status::no_memory;
+    }
+    std::size_t placed = 0;
+    for (; placed < mine.size() && mine[placed] < ready; ++placed) place(pieces_[mine[placed]]);
+    mine.erase(mine.begin(), mine.begin() + static_cast<std::ptrdiff_t>(placed));
+    if (mine.empty()) {
+      scratch_[thread].columns.rewind();
+      scratch_[thread].values.rewind();
+    }
+    return Status::ok;
   }
 
-  template <class I>
-  void place(const Piece& piece, std::int64_t start, void* indptr, void* indices, void* values) const {
-    I* row_start = static_cast<I*>(indptr);
-    std::int64_t offset = start;
+  void place(SpgemmPiece& piece) {
+    std::int64_t offset = piece.start;
     for (std::int64_t row = piece.first_row; row < piece.end_row; ++row) {
-      row_start[row] = static_cast<I>(offset);
+      write_index(result_.indptr, result_.type, row, offset);
       offset += row_entries()[row];
     }
-    if (piece.entries == 0) return;
-    I* columns = static_cast<I*>(indices) + start;
-    if (size_of(a_.index_type) == sizeof(I)) {
-      std::memcpy(columns, piece.columns, static_cast<std::size_t>(piece.entries) * sizeof(I));
+    const std::size_t entries = static_cast<std::size_t>(piece.entries), size = size_of(a_.dtype);
+    const std::size_t start = static_cast<std::size_t>(piece.start);
+    char* columns = static_cast<char*>(result_.indices) + start * size_of(result_.type);
+    if (result_.type == a_.index_type) {
+      std::memcpy(columns, piece.columns, entries * size_of(result_.type));
     } else {
       for (std::int64_t e = 0; e < piece.entries; ++e) {
-        columns[e] = static_cast<I>(index_at(piece.columns, a_.index_type, e));
+        reinterpret_cast<std::int64_t*>(columns)[e] = index_at(piece.columns, a_.index_type, e);
       }
     }
-    const std::size_t size = size_of(a_.dtype);
-    std::memcpy(static_cast<char*>(values) + static_cast<std::size_t>(start) * size, piece.values,
-                static_cast<std::size_t>(piece.entries) * size);
+    std::memcpy(static_cast<char*>(result_.values) + start * size, piece.values, entries * size);
+    piece.columns = nullptr;
   }
 
-  CompressedView a_, b_;
+  CompressedView a_;
+  SparseRows b_;
   SpgemmOptions options_;
   FoundKernel found_;
   SpgemmArgs args_{};
-  std::int64_t longest_ = 0;         // multiply-adds of the longest row
+  std::int64_t room_ = 0;
   std::int64_t longest_hashed_ = 0;  // entries of the longest row that is hashed, at most
-  std::int64_t entries_ = 0;
   BorrowedScratch scratch_;
-  AlignedBuffer work_, row_entries_;
-  std::vector<Piece> pieces_;
+  AlignedBuffer row_entries_;
+  SpgemmPieces pieces_;
+  MergedParts merged_;
+  SparseParts result_;
+
+  std::mutex mutex_;
+  std::int64_t next_ = 0, offset_ = 0;              // the first piece that is not done, and where it begins
+  std::int64_t held_ = 0;                           // bytes of all entries so far
+  std::vector<std::vector<std::int64_t>> waiting_;  // pieces of each thread that are not in place
 };
 
 }  // namespace
 
-Status bound_spgemm(const CompressedView& a, const CompressedView& b, int threads, SpgemmBounds& bounds) {
+Status bound_spgemm(const CompressedView& a, const SparseRows& b, int threads, SpgemmBounds& bounds) {
   std::atomic<std::int64_t> work{0}, least{0}, most{0};
   with_operands(a, b, [&](const auto& operands) {
     over_rows(a, threads, [&](std::int64_t begin, std::int64_t end) {
@@ -327,14 +305,22 @@ Status bound_spgemm(const CompressedView& a, const CompressedView& b, int thread
   return Status::ok;
 }
 
-Status multiply_sparse(const CompressedView& a, const CompressedView& b, const SpgemmOptions& options,
-                       std::unique_ptr<SparseResult>& result) {
+void bound_spgemm_rows(const CompressedView& a, const SparseRows& b, int threads, std::int64_t* most) {
+  with_operands(a, b, [&](const auto& operands) {
+    over_rows(a, threads, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row) most[row] = std::min(operands.work(row), b.minor);
+    });
+  });
+}
+
+Status prepare_sparse(const CompressedView& a, const SparseRows& b, const SpgemmOptions& options,
+                      std::unique_ptr<SparseProduct>& product) {
   const KernelId id = options.select ? KernelId::csr_csr_top : KernelId::csr_csr;
   const FoundKernel found = find_kernel(id, a.dtype, a.index_type, options.highest);
   if (found.run == nullptr) return Status::ok;
-  auto made = std::make_unique<Result>(a, b, options, found);
-  const Status status = made->compute();
-  if (status == Status::ok) result = std::move(made);
+  auto made = std::make_unique<Product>(a, b, options, found);
+  const Status status = made->prepare();
+  if (status == Status::ok) product = std::move(made);
   return status;
 }
 

@@ -11,7 +11,8 @@ struct SpgemmArgs {
   const void* a_indptr;
   const void* a_indices;
   const void* a_values;
-  const void* b_indptr;
+  const void* b_begin;  // where each row of B begins and ends: two views of one indptr, or part of each row
+  const void* b_end;
   const void* b_indices;
   const void* b_values;
   std::int64_t columns;       // no index of B reaches it
@@ -21,6 +22,15 @@ struct SpgemmArgs {
   std::int64_t most;          // csr_csr_top: how many entries a row may keep
   double threshold;           // csr_csr_top: only larger values are kept, if has_threshold
   bool has_threshold;
+};
+
+// Rows [begin, end) of C = A B in dense rows: csr_csr_dense. Nothing is lent.
+struct SpgemmDenseArgs {
+  SpgemmArgs sparse;  // operands only
+  void* out;
+  std::int64_t out_stride;    // elements between rows
+  std::int64_t first_column;  // columns [first_column, last_column) are written; no entry of B is elsewhere
+  std::int64_t last_column;
 };
 
 // Columns that one byte of `groups` and one scanned line of `marks` stand for.
@@ -33,6 +43,7 @@ struct SpgemmWorkspace {
   std::uint8_t* groups;  // 1 where a line of `marks` is not empty; rounded up to whole lines too
   void* table;           // hash table: a power of two of HashSlot
   std::uint64_t* order;  // four words for each entry of the longest hashed row
+  void* met;             // csr_csr_top: columns of the longest summed row as they are met, and one more
   void* best;            // csr_csr_top: min(most, longest row) of Ranked
   void* columns;         // where the entries go; room for those of all rows and kPieceSlack more
   void* values;

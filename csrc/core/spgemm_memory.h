@@ -2,9 +2,11 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <vector>
 
@@ -65,48 +67,92 @@ inline void ask_for_huge_pages(void* data, std::size_t bytes) {
 #endif
 }
 
+// Tells the system that these pages are not needed. Their contents are lost.
+inline void give_back_pages(void* data, std::size_t bytes) {
+#if defined(__linux__)
+  constexpr std::uintptr_t kPage = 4096;
+  const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(data) + kPage - 1) / kPage * kPage;
+  const std::uintptr_t end = (reinterpret_cast<std::uintptr_t>(data) + bytes) / kPage * kPage;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+#else
+  static_cast<void>(data);
+  static_cast<void>(bytes);
+#endif
+}
+
 // Memory for results of unknown size, a stretch at a time: reserve what may be needed, keep what was.
 // Pages of a stretch that were not written are not touched.
 class Arena {
  public:
-  // Null when there is no memory. The stretch is aligned to 64 bytes.
+  // Null when there is no memory. The stretch is aligned to 64 bytes and lies in block().
   void* reserve(std::size_t bytes) {
     for (; block_ < blocks_.size(); ++block_, used_ = 0) {
-      if (blocks_[block_].bytes() >= used_ + bytes) return at(used_);
+      if (blocks_[block_]->bytes >= used_ + bytes) return at(used_);
     }
-    // Blocks grow, so that a large result has few of them.
-    const std::size_t grown =
-        blocks_.empty() ? kLeastBlock : std::min(2 * blocks_.back().bytes(), kMostBlock);
-    AlignedBuffer block(std::max(bytes, grown));
-    if (block.data() == nullptr) return nullptr;
-    ask_for_huge_pages(block.data(), block.bytes());
+    // Blocks grow, so that a large result has few of them, but stay small against it: while the result is
+    // put together, each arena holds one that is partly done.
+    const std::size_t grown = blocks_.empty() ? kLeastBlock : std::min(2 * blocks_.back()->bytes, kMostBlock);
     try {
-      blocks_.push_back(std::move(block));
+      blocks_.push_back(std::make_unique<Block>(std::max(bytes, grown)));
     } catch (const std::bad_alloc&) {
       return nullptr;
     }
+    const AlignedBuffer& memory = blocks_.back()->memory;
+    if (memory.data() == nullptr) {
+      blocks_.pop_back();
+      return nullptr;
+    }
+    ask_for_huge_pages(memory.data(), memory.bytes());
     return at(0);
   }
-  void keep(std::size_t bytes) { used_ += (bytes + 63) / 64 * 64; }
-  void rewind() { block_ = used_ = 0; }
-  // Gives back blocks beyond `most` bytes.
-  void trim(std::size_t most) {
-    std::size_t total = 0, kept = 0;
-    while (kept < blocks_.size() && total + blocks_[kept].bytes() <= most) total += blocks_[kept++].bytes();
-    blocks_.resize(kept);
+  void keep(std::size_t bytes) {
+    used_ += (bytes + 63) / 64 * 64;
+    blocks_[block_]->stretches.fetch_add(1, std::memory_order_relaxed);
+  }
+  std::size_t block() const { return block_; }
+
+  // A stretch that was kept in that block is not needed any more, and nothing will be reserved until the next
+  // rewind and trim: the memory of the last one goes back to the system, unless the block is one that
+  // outlives the product. Several threads may call it.
+  void done(std::size_t block, std::size_t most) {
+    Block& own = *blocks_[block];
+    if (own.stretches.fetch_sub(1, std::memory_order_acq_rel) > 1 || block < kept_blocks(most)) return;
+    give_back_pages(own.memory.data(), own.bytes);
+    own.memory.free();
   }
 
- private:
-  static constexpr std::size_t kLeastBlock = std::size_t{4} << 20, kMostBlock = std::size_t{64} << 20;
-  void* at(std::size_t offset) const { return static_cast<char*>(blocks_[block_].data()) + offset; }
+  void rewind() {
+    block_ = used_ = 0;
+    for (const auto& block : blocks_) block->stretches = 0;
+  }
+  // Gives back blocks beyond `most` bytes.
+  void trim(std::size_t most) { blocks_.resize(kept_blocks(most)); }
 
-  std::vector<AlignedBuffer> blocks_;
+ private:
+  static constexpr std::size_t kLeastBlock = std::size_t{4} << 20, kMostBlock = std::size_t{8} << 20;
+  struct Block {
+    explicit Block(std::size_t size) : memory(size), bytes(size) {}
+    AlignedBuffer memory;
+    const std::size_t bytes;                 // also once the memory has gone
+    std::atomic<std::int64_t> stretches{0};  // of results in use
+  };
+
+  // How many of the first blocks take up to `most` bytes; those are never freed.
+  std::size_t kept_blocks(std::size_t most) const {
+    std::size_t total = 0, kept = 0;
+    while (kept < blocks_.size() && total + blocks_[kept]->bytes <= most) total += blocks_[kept++]->bytes;
+    return kept;
+  }
+  void* at(std::size_t offset) const { return static_cast<char*>(blocks_[block_]->memory.data()) + offset; }
+
+  std::vector<std::unique_ptr<Block>> blocks_;
   std::size_t block_ = 0, used_ = 0;
 };
 
 struct SpgemmScratch {
+  static constexpr std::size_t kArenaShare = 4;  // of what a thread retains, for each of the two
   CleanBuffer accumulators, table;
-  AlignedBuffer order, best;
+  AlignedBuffer order, best, met;
   Arena columns, values;
 
   void trim(std::size_t most) {
@@ -114,8 +160,9 @@ struct SpgemmScratch {
     if (table.bytes() > most / 8) table.free();
     if (order.bytes() > most / 16) order.free();
     if (best.bytes() > most / 16) best.free();
-    columns.trim(most / 4);
-    values.trim(most / 4);
+    if (met.bytes() > most / 16) met.free();
+    columns.trim(most / kArenaShare);
+    values.trim(most / kArenaShare);
   }
 };
 
@@ -132,16 +179,24 @@ class BorrowedScratch {
     }
   }
   ~BorrowedScratch() {
-    for (SpgemmScratch& mine : scratch_) mine.trim(kRetainedBytes / scratch_.size());
+    for (SpgemmScratch& mine : scratch_) mine.trim(retained());
     scratch_.swap(kept());
   }
   BorrowedScratch(const BorrowedScratch&) = delete;
   BorrowedScratch& operator=(const BorrowedScratch&) = delete;
 
+  // A piece of the result that lies in these blocks has been copied.
+  void done(int thread, std::size_t column_block, std::size_t value_block) {
+    SpgemmScratch& mine = (*this)[thread];
+    mine.columns.done(column_block, retained() / SpgemmScratch::kArenaShare);
+    mine.values.done(value_block, retained() / SpgemmScratch::kArenaShare);
+  }
+
   SpgemmScratch& operator[](int thread) { return scratch_[static_cast<std::size_t>(thread)]; }
 
  private:
   static constexpr std::size_t kRetainedBytes = std::size_t{64} << 20;
+  std::size_t retained() const { return kRetainedBytes / scratch_.size(); }
   static std::vector<SpgemmScratch>& kept() {
     static thread_local std::vector<SpgemmScratch> mine;
     return mine;

@@ -40,7 +40,7 @@ struct CompressedView {
 };
 
 // What a kernel or a product says when it cannot do its work; nothing in the core throws.
-enum class Status : std::uint8_t { ok, no_memory };
+enum class Status : std::uint8_t { ok, no_memory, over_budget };
 
 inline std::int64_t index_at(const void* array, IndexType type, std::int64_t position) {
   return type == IndexType::i32 ? static_cast<const std::int32_t*>(array)[position]

@@ -3,7 +3,8 @@
 //
 // Rows are summed in an array of accumulators with one mark for each column, or, where that array would
 // be much larger than the row, in a hash table. Marks come out in order, so nothing is sorted in the first
-// case; the second sorts once for each row.
+// case; the second sorts once for each row. A selection needs no order: where marks are few, columns are
+// noted as they are met and marks are not searched at all.
 //
 // Counts for float32 and int32: per multiply-add 8 bytes of B and a read and a write of an accumulator;
 // per line of 64 columns that was marked 64 bytes of marks read and cleared; per entry of C 8 bytes.
@@ -50,6 +51,27 @@ class Append {
   Append(const SpgemmArgs&, SpgemmWorkspace& memory)
       : columns_(static_cast<I*>(memory.columns)), values_(static_cast<V*>(memory.values)), memory_(memory) {}
 
+  // Notes the marked columns of a line; their sums are fetched by `fetch` once the row is through. A line of
+  // few marks costs no mispredicted branch in this way: a few columns are written whether they exist or not.
+  DG_INLINE void note_line(uint64_t mask, int64_t column) {
+    I* to = columns_ + written_;
+    const int count = count_bits(mask);
+    for (int i = 0; i < kNotedAtOnce; ++i, mask &= mask - 1) {
+      to[i] = static_cast<I>(column + lowest_bit(mask | kTopBit));
+    }
+    for (int i = kNotedAtOnce; i < count; ++i, mask &= mask - 1) {
+      to[i] = static_cast<I>(column + lowest_bit(mask));
+    }
+    written_ += count;
+  }
+  DG_INLINE void fetch(V* sums) {
+    for (int64_t e = opened_; e < written_; ++e) {
+      const int64_t column = columns_[e];
+      values_[e] = sums[column];
+      sums[column] = V{};
+    }
+  }
+
   DG_INLINE void take(int64_t column, V value) {
     columns_[written_] = static_cast<I>(column);
     values_[written_++] = value;
@@ -87,6 +109,8 @@ class Append {
   // Packing a line takes about as long as so many single entries and the mispredicted end of their loop.
   // With 6 here, and vectors without marks skipped, 1000 x 1000 at 1 % took 1.2 times as long (float32).
   static constexpr int kWorthPacking = sizeof(V) == 4 ? 2 : 5;
+  static constexpr int kNotedAtOnce = 4;  // within kPieceSlack
+  static constexpr uint64_t kTopBit = uint64_t{1} << 63;
   I* columns_;
   V* values_;
   SpgemmWorkspace& memory_;
@@ -105,7 +129,8 @@ class Rows {
       : args_(args),
         a_indptr_(static_cast<const I*>(args.a_indptr)),
         a_indices_(static_cast<const I*>(args.a_indices)),
-        b_indptr_(static_cast<const I*>(args.b_indptr)),
+        b_begin_(static_cast<const I*>(args.b_begin)),
+        b_end_(static_cast<const I*>(args.b_end)),
         b_indices_(static_cast<const I*>(args.b_indices)),
         a_values_(static_cast<const V*>(args.a_values)),
         b_values_(static_cast<const V*>(args.b_values)),
@@ -139,7 +164,7 @@ class Rows {
   void scaled() {
     const int64_t k = a_indices_[from_];
     const V a = a_values_[from_];
-    for (int64_t q = b_indptr_[k]; q < b_indptr_[k + 1]; ++q) {
+    for (int64_t q = b_begin_[k]; q < b_end_[k]; ++q) {
       sink_.take(b_indices_[q], Chain::step(a, b_values_[q], V{}));
     }
   }
@@ -149,18 +174,26 @@ class Rows {
   void summed(int64_t work) {
     int64_t first = INT64_MAX, last = 0;
     for (int64_t p = from_; p < to_; ++p) {
-      const int64_t k = a_indices_[p], begin = b_indptr_[k], end = b_indptr_[k + 1];
+      const int64_t k = a_indices_[p], begin = b_begin_[k], end = b_end_[k];
       if (begin == end) continue;
       first = min64(first, b_indices_[begin]);
       last = last > b_indices_[end - 1] ? last : static_cast<int64_t>(b_indices_[end - 1]);
     }
     const int64_t first_line = first / kMarkedLine, lines = last / kMarkedLine + 1 - first_line;
-    if (lines <= kLinesPerStep * work) {
+    if (work >= kDenseSteps * lines) {
       add<false>();
       for (int64_t line = first_line; line < first_line + lines; ++line) take_line(line);
+    } else if constexpr (!Sink::ordered) {
+      noted();
     } else {
-      add<true>();
-      take_groups(first_line, first_line + lines);
+      if (lines <= kLinesPerStep * work) {
+        add<false>();
+        for (int64_t line = first_line; line < first_line + lines; ++line) note_line(line);
+      } else {
+        add<true>();
+        note_groups(first_line, first_line + lines);
+      }
+      sink_.fetch(sums_);
     }
   }
 
@@ -173,9 +206,9 @@ class Rows {
     const I* columns = b_indices_;
     const V* values = b_values_;
     for (int64_t p = from_; p < to_; ++p) {
-      const int64_t k = a_indices_[p], end = b_indptr_[k + 1];
+      const int64_t k = a_indices_[p], end = b_end_[k];
       const V a = a_values_[p];
-      for (int64_t q = b_indptr_[k]; q < end; ++q) {
+      for (int64_t q = b_begin_[k]; q < end; ++q) {
         const int64_t column = columns[q];
         sums[column] = Chain::step(a, values[q], sums[column]);
         marks[column] = 1;
@@ -192,13 +225,47 @@ class Rows {
     sink_.take_line(mask, line * kMarkedLine, sums_ + line * kMarkedLine);
   }
 
-  void take_groups(int64_t first_line, int64_t end_line) {
+  DG_INLINE void note_line(int64_t line) {
+    uint8_t* marks = memory_.marks + line * kMarkedLine;
+    const uint64_t mask = marked64(marks);
+    memset(marks, 0, kMarkedLine);
+    sink_.note_line(mask, line * kMarkedLine);
+  }
+
+  void note_groups(int64_t first_line, int64_t end_line) {
     for (int64_t group = first_line & ~int64_t{kMarkedLine - 1}; group < end_line; group += kMarkedLine) {
       uint8_t* lines = memory_.groups + group;
       uint64_t mask = marked64(lines);
       if (mask == 0) continue;
       memset(lines, 0, kMarkedLine);
-      for (; mask != 0; mask &= mask - 1) take_line(group + lowest_bit(mask));
+      for (; mask != 0; mask &= mask - 1) note_line(group + lowest_bit(mask));
+    }
+  }
+
+  // Columns are noted when they are met first, without a branch: the place of one that is known is written
+  // over by the next.
+  void noted() {
+    V* sums = sums_;
+    uint8_t* marks = memory_.marks;
+    I* met = static_cast<I*>(memory_.met);
+    int64_t count = 0;
+    for (int64_t p = from_; p < to_; ++p) {
+      const int64_t k = a_indices_[p], end = b_end_[k];
+      const V a = a_values_[p];
+      for (int64_t q = b_begin_[k]; q < end; ++q) {
+        const int64_t column = b_indices_[q];
+        sums[column] = Chain::step(a, b_values_[q], sums[column]);
+        met[count] = static_cast<I>(column);
+        count += 1 - marks[column];
+        marks[column] = 1;
+      }
+    }
+    for (int64_t e = 0; e < count; ++e) {
+      const int64_t column = met[e];
+      const V value = sums[column];
+      sums[column] = V{};
+      marks[column] = 0;
+      sink_.take(column, value);
     }
   }
 
@@ -215,7 +282,7 @@ class Rows {
     for (int64_t p = from_; p < to_; ++p) {
       const int64_t k = a_indices_[p];
       const V a = a_values_[p];
-      for (int64_t q = b_indptr_[k]; q < b_indptr_[k + 1]; ++q) {
+      for (int64_t q = b_begin_[k]; q < b_end_[k]; ++q) {
         const int64_t key = static_cast<int64_t>(b_indices_[q]) + 1;
         // Fibonacci hashing (Knuth, volume 3, 6.4): the high bits of a product by 2^64 / phi.
         uint64_t slot = static_cast<uint64_t>(key) * 0x9e3779b97f4a7c15u >> shift;
@@ -270,13 +337,15 @@ class Rows {
     return pairs;
   }
 
+  // Multiply-adds for each line from which lines are looked at one by one, by vectors where they are full.
+  static constexpr int64_t kDenseSteps = 8;
   // Lines to scan for each multiply-add up to which groups are not worth their extra store in each step.
   static constexpr int64_t kLinesPerStep = 1;
   // A radix pass clears and sums 257 counters, whatever it sorts.
   static constexpr int64_t kInsertionSort = 48;
 
   const SpgemmArgs& args_;
-  const I *a_indptr_, *a_indices_, *b_indptr_, *b_indices_;
+  const I *a_indptr_, *a_indices_, *b_begin_, *b_end_, *b_indices_;
   const V *a_values_, *b_values_;
   SpgemmWorkspace& memory_;
   V* sums_;
@@ -298,6 +367,32 @@ void csr_csr_top(const void* raw, int64_t begin, int64_t end, int, void* workspa
   Rows<RealChain<T>, I, Select<T, I>>(*static_cast<const SpgemmArgs*>(raw),
                                       *static_cast<SpgemmWorkspace*>(workspace))
       .run(begin, end);
+}
+
+// A dense result needs neither marks nor accumulators besides its own row.
+template <class Chain, class I>
+void csr_csr_dense(const void* raw, int64_t begin, int64_t end, int, void*) {
+  using V = typename Chain::Value;
+  const SpgemmDenseArgs& dense = *static_cast<const SpgemmDenseArgs*>(raw);
+  const SpgemmArgs& args = dense.sparse;
+  const I *a_indptr = static_cast<const I*>(args.a_indptr),
+          *a_indices = static_cast<const I*>(args.a_indices);
+  const I *b_begin = static_cast<const I*>(args.b_begin), *b_end = static_cast<const I*>(args.b_end);
+  const I* b_indices = static_cast<const I*>(args.b_indices);
+  const V *a_values = static_cast<const V*>(args.a_values), *b_values = static_cast<const V*>(args.b_values);
+  for (int64_t row = begin; row < end; ++row) {
+    V* out = static_cast<V*>(dense.out) + row * dense.out_stride;
+    memset(out + dense.first_column, 0,
+           static_cast<size_t>(dense.last_column - dense.first_column) * sizeof(V));
+    for (int64_t p = a_indptr[row]; p < a_indptr[row + 1]; ++p) {
+      const int64_t k = a_indices[p], stop = b_end[k];
+      const V a = a_values[p];
+      for (int64_t q = b_begin[k]; q < stop; ++q) {
+        V& sum = out[b_indices[q]];
+        sum = Chain::step(a, b_values[q], sum);
+      }
+    }
+  }
 }
 
 }  // namespace

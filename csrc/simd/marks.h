@@ -45,13 +45,15 @@ inline int lowest_bit(uint64_t word) {
 #endif
 }
 
+// Baselines without an instruction for it would call a function of the compiler's library.
 inline int count_bits(uint64_t word) {
-#if defined(__GNUC__)
+#if defined(__POPCNT__) || (defined(__GNUC__) && defined(__aarch64__))
   return __builtin_popcountll(word);
 #else
-  int count = 0;
-  for (; word != 0; word &= word - 1) ++count;
-  return count;
+  word -= word >> 1 & 0x5555555555555555u;
+  word = (word & 0x3333333333333333u) + (word >> 2 & 0x3333333333333333u);
+  word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+  return static_cast<int>(word * 0x0101010101010101u >> 56);
 #endif
 }
 

@@ -16,12 +16,13 @@ from typing import IO, Any
 import numpy as np
 import scipy.io
 
+from ..config import available_memory
 from ..errors import DTypeError, FormatError, ShapeError
 from ..planner.report import size
 from ..sparse import BSR, COO, CSC, CSR, SparseArray
 from .console import CommandError
 
-__all__ = ["SUFFIXES", "FileError", "available_memory", "read_matrix"]
+__all__ = ["SUFFIXES", "FileError", "read_matrix"]
 
 SUFFIXES = (".mtx", ".mtx.gz", ".npz")
 
@@ -87,20 +88,6 @@ def read_matrix(path: str | os.PathLike[str]) -> SparseArray:
         raise FileError(path, f"holds no valid matrix: {_clean(error)}") from None
     except OSError as error:
         raise FileError(path, f"cannot be read: {error.strerror or _clean(error)}") from None
-
-
-def available_memory() -> int | None:
-    """Return the bytes that this process may still use, or None where the system does not tell.
-
-    The least of what the kernel calls available and what the control group leaves.
-
-    Examples
-    --------
-    >>> available_memory() is None or available_memory() > 0
-    True
-    """
-    found = [value for value in (_memory_of_machine(), _memory_of_group()) if value is not None]
-    return min(found) if found else None
 
 
 def _reader(path: Path) -> Callable[[Path, IO[bytes]], SparseArray]:
@@ -245,35 +232,6 @@ def _check_memory(path: Path, needed: int) -> None:
     if free is not None and needed > free:
         reason = f"is too large for memory: it needs about {size(needed)}, {size(free)} are free"
         raise FileError(path, reason)
-
-
-def _memory_of_machine() -> int | None:
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    try:
-        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
-def _memory_of_group() -> int | None:
-    for folder, limit, used, cache in (
-        ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
-        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-    ):
-        try:
-            most, now = (int(Path(folder, name).read_text()) for name in (limit, used))
-            words = Path(folder, "memory.stat").read_text().split()
-            # Files read before count as used, but the kernel gives them up on demand.
-            return max(0, most - now + int(words[words.index(cache) + 1]))
-        except (OSError, ValueError):  # not there, or the word "max"
-            continue
-    return None
 
 
 def _clean(error: BaseException) -> str:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import deepgemm as dg
 
 from .. import _core, config
+from ..config import available_memory
 from ..kernels import registry
 from ..planner import machine
 from ..planner.report import Report, join, size
 from .console import EXIT_OK, Parser
-from .files import available_memory
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction

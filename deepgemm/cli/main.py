@@ -1,4 +1,4 @@
-"""The `deepgemm` command: facts about this machine, plans for files, calibration."""
+"""The `deepgemm` command: facts about this machine, plans and products for files, calibration."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import deepgemm as dg
 
-from . import calibrate, info, plan
+from . import calibrate, info, multiply, plan
 from .console import EXIT_USAGE, Parser, run
 
 __all__ = ["main"]
@@ -36,7 +36,7 @@ def _dispatch(argv: Sequence[str] | None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"deepgemm {dg.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    for command in (info, plan, calibrate):
+    for command in (info, plan, multiply, calibrate):
         command.add_parser(commands)
     arguments = parser.parse_args(argv)
     if not hasattr(arguments, "command"):

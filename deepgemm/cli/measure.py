@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 import deepgemm as dg
 
+from ..config import available_memory
 from ..dtypes import is_inexact
 from ..planner.candidates import Candidate
 from ..planner.plan import Plan
 from ..planner.report import seconds, size
 from .accuracy import Reference
 from .console import CommandError
-from .files import available_memory
 from .peers import Peer, PeerError
 from .timing import Contender, Timing, interleave
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..config import available_memory
 from ..dtypes import bfloat16, float8_e4m3fn, float8_e5m2, is_inexact
 from ..planner.report import size
 from ..sparse import SparseArray
 from .console import CommandError
-from .files import available_memory
 
 __all__ = [
     "DTYPES",

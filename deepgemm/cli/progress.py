@@ -38,6 +38,10 @@ class Steps:
         """Start the count of `steps` steps."""
         self._progress.reset(self._task, total=steps)
 
+    def reach(self, done: int, total: int) -> None:
+        """Show how much of the work is done, in percent."""
+        self._progress.update(self._task, completed=100 * done // max(total, 1), total=100, refresh=True)
+
     def __enter__(self) -> Steps:
         self._progress.start()
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..kernels import registry
 from ..kernels.native.bsr import BlockDense, BlockScatter, BlockVector
 from ..kernels.native.csr import RowWise, Scatter, Vector
-from ..kernels.native.csr_csr import CsrCsr, CsrCsrTop
+from ..kernels.native.csr_csr import CsrCsr, CsrCsrDense, CsrCsrTop
 from ..kernels.native.gemm import DenseAsCsr, Gemm
 from ..kernels.native.sell import SellVector
 from ..kernels.scipy import NumPy, SciPy
@@ -22,6 +22,7 @@ registry.register(
     BlockVector(),
     CsrCsr(),
     CsrCsrTop(),
+    CsrCsrDense(),
     SciPy(),
     NumPy(),
 )

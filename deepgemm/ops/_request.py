@@ -20,7 +20,9 @@ from ..errors import DTypeError, ShapeError, UnsupportedError
 from ..kernels import registry
 from ..planner import machine as machines
 from ..planner.account import total_spent
+from ..planner.plan import log
 from ..planner.problem import ANY_KERNEL, OperandSpec, Problem, Side, dtype_name
+from ..planner.report import Report
 from ..planner.structure import DENSE_SAMPLE, Structure, block_fill, measure, measure_dense
 from ..sparse.base import SparseArray
 from ..sparse.interop import from_scipy
@@ -132,6 +134,22 @@ def operand(op: str, name: str, value: Any, stacks: bool = False) -> Any:
     return value
 
 
+def matrix(op: str, name: str, value: Any) -> Any:
+    """Return a sparse array or a plain array of two dimensions."""
+    array = operand(op, name, value)
+    if array.ndim != 2:
+        raise ShapeError(f"{op}: {name} has {array.ndim} dimension, expected 2")
+    return array
+
+
+def sparse_operand(op: str, name: str, value: Any) -> SparseArray:
+    """Return one of our sparse arrays, shared with SciPy's where it was one."""
+    array = operand(op, name, value)
+    if not isinstance(array, SparseArray):
+        raise UnsupportedError(f"{op}: {name} is dense, expected a sparse array; CSR({name}) makes one")
+    return array
+
+
 def check_shapes(op: str, left: Any, right: Any) -> None:
     """Raise unless the inner extents agree."""
     inner, rows = left.shape[-1], right.shape[0]
@@ -171,10 +189,30 @@ def thread_count(wanted: Options) -> int:
     return limit if wanted.threads is None else min(limit, wanted.threads)
 
 
-def refuse_algorithm(op: str, wanted: Options) -> None:
-    """Raise if a kernel of another operation, or another arithmetic, is forced on one that has one kernel."""
+def one_kernel_options(
+    op: str, dtype: npt.DTypeLike | None, threads: int | None, kernel: str | None
+) -> Options:
+    """Return the options of an operation that has one kernel for each ISA, so that nothing is planned.
+
+    With DEEPGEMM_VERBOSE that kernel is logged, as plans are.
+
+    Raises
+    ------
+    UnsupportedError
+        If a kernel of another operation, or another arithmetic, is forced.
+    """
+    env = current_settings()
+    wanted = options(op, dtype, threads, kernel, True, env)
     if wanted.choice.algorithm is not None or wanted.choice.arithmetic is not None:
         raise UnsupportedError(f"{op}: {wanted.choice.argument} cannot be obeyed, {op} has one kernel only")
+    if env.verbose:
+        log(
+            Report(
+                f"no plan for {op}",
+                (("chosen", f"its one kernel at {wanted.choice.isa or _core.best_isa()}"),),
+            )
+        )
+    return wanted
 
 
 def _rank(dtype: np.dtype[Any]) -> int:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from ..config import Settings
 from ..kernels import registry
 from ..planner import machine as machines
 from ..planner.report import Report, count, seconds, size
+from ..sparse.base import SparseArray
 from . import _kernels as _kernels
 from . import _request as request
-from .matmul_topk import sparse_operand
 
 __all__ = ["Estimate", "estimate"]
 
@@ -23,6 +24,9 @@ SAMPLE_SHARE = 0.01
 LEAST_SAMPLE = 1 << 14  # multiply-adds that may be sampled however small the product is
 
 MOST_SAMPLE = 1 << 22  # and that may be however large it is: about 10 ms
+
+# How far off a predicted time may be either way where the entries are known.
+MODEL_FACTOR = 4.0
 
 Interval = tuple[int, int]
 
@@ -42,7 +46,8 @@ class Estimate:
     seconds : float
         Predicted time on this machine.
     nnz_range, nbytes_range, seconds_range : tuple
-        Least and most. Those of entries and bytes are certain; time is predicted from them.
+        Least and most. Those of entries and bytes are certain; those of time are the predictions for them,
+        less and more a factor of four for what the model does not know.
 
     Examples
     --------
@@ -123,10 +128,15 @@ def estimate(A: Any, B: Any) -> Estimate:
     """
     op = "estimate"
     env = request.current_settings()
-    left, right = sparse_operand(op, "A", A), sparse_operand(op, "B", B)
+    left, right = request.sparse_operand(op, "A", A), request.sparse_operand(op, "B", B)
     request.check_shapes(op, left, right)
     left._check_fresh()
     right._check_fresh()
+    return predict(left, right, env)
+
+
+def predict(left: SparseArray, right: SparseArray, env: Settings) -> Estimate:
+    """Return the estimate of a product whose operands were checked."""
     problem = request.problem_of("matmul", left, right, "left", request.default_options(env), env)
     kernel: Any = registry.find("matmul", "csr_csr")
     a, b = kernel.structures(left, right)
@@ -151,7 +161,7 @@ def estimate(A: Any, B: Any) -> Estimate:
         time(likely),
         (least, most),
         (nbytes(least), nbytes(most)),
-        (time(least), time(most)),
+        (time(least) / MODEL_FACTOR, time(most) * MODEL_FACTOR),
     )
 
 
@@ -176,4 +186,5 @@ def _entries_for_each(a: Any, b: Any, columns: int, work: int) -> float:
         return 1.0
     start = np.cumsum([0, *(part.size for part in parts)]).astype(indptr.dtype)
     sample = start, np.concatenate(parts), np.zeros(int(start[-1]), zeros.dtype)
-    return _core.csr_csr(None, sample, b, columns, 1)[1].size / steps
+    entries: int = _core.csr_csr(None, sample, b, columns, 1)[1].size
+    return entries / steps

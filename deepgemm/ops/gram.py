@@ -11,12 +11,15 @@ import numpy.typing as npt
 from .. import _core
 from ..dtypes import default_output, is_float
 from ..errors import FormatError, ShapeError, UnsupportedError
+from ..kernels import registry
 from ..rounding import rounded
 from ..sparse import convert
 from ..sparse.base import SparseArray
 from ..sparse.csr import CSR
 from ..sparse.validate import index_dtype
+from . import _budget as budget
 from . import _request as request
+from .estimate import predict
 from .matmul import matmul
 
 __all__ = ["gram", "sandwich"]
@@ -31,6 +34,8 @@ Array = npt.NDArray[Any]
 PAIR_COST = 12.0
 LAYOUT = "columns"
 
+Rows = tuple[Array, Array, Array]
+"""(indptr, indices, data) of compressed rows."""
 _KernelOperand = tuple[Array, Array, Array, Array, Array, Array, Array | None]
 
 
@@ -73,8 +78,11 @@ def gram(
         If `A` is no matrix.
     FormatError
         If `sparse` is asked of a dense `A`.
+    MemoryBudgetError
+        If a sparse result does not fit into the memory there is.
     UnsupportedError
-        If `A` is complex.
+        If `A` is complex: `matmul(A.T, A)` has the stated order of complex chains, which is not symmetric to
+        the last bit, and `matmul(A.conj().T, A)` is what is usually meant.
 
     See Also
     --------
@@ -166,17 +174,14 @@ def _symmetric(
     threads: int | None,
     kernel: str | None,
 ) -> Array | CSR:
-    wanted = request.options(op, dtype, threads, kernel, True, request.current_settings())
-    request.refuse_algorithm(op, wanted)
-    array = request.operand(op, "A", A)
-    if array.ndim != 2:
-        raise ShapeError(f"{op}: A has {array.ndim} dimension, expected 2")
+    wanted = request.one_kernel_options(op, dtype, threads, kernel)
+    array = request.matrix(op, "A", A)
     rows, columns = array.shape
     weights = None if op == "gram" else _weights(op, w, rows)
     scaled = array.dtype if weights is None else default_output(weights.dtype, array.dtype, 2**62)
     chain, output = request.output_dtype(op, scaled, array.dtype, rows, wanted.dtype)
     if chain.kind == "c":
-        raise UnsupportedError(f"{op}: complex operands have no kernel; matmul(A.T, A.toarray()) does them")
+        raise UnsupportedError(f"{op}: complex operands have no kernel; matmul(A.T, A) does them")
     if weights is not None:
         weights = rounded(weights, chain)
     if isinstance(array, SparseArray):
@@ -184,7 +189,7 @@ def _symmetric(
     if sparse:
         if not isinstance(array, SparseArray):
             raise FormatError(f"{op}: sparse=True takes a sparse A, this one is dense")
-        return _sparse_result(array, weights, chain, output, upper, wanted)
+        return _sparse_result(op, array, weights, chain, output, upper, wanted)
     if columns * columns * max(chain.itemsize, output.itemsize) > sys.maxsize:
         raise MemoryError(
             f"{op}: a result of {columns * columns:,} elements of {output} exceeds every memory"
@@ -293,7 +298,60 @@ def _dense_result(
     return out
 
 
+def _sparse_parts(
+    op: str,
+    array: SparseArray,
+    weights: Array | None,
+    chain: np.dtype[Any],
+    upper: bool,
+    wanted: request.Options,
+) -> Rows:
+    """Return the rows of the result.
+
+    The whole of a Gram matrix is a product like any other: factors of a multiplication may be exchanged,
+    so both halves come out equal, and doing the arithmetic of the lower one again costs less than mirroring.
+    A weight goes to the factor of the lower column: there the halves are products of their own, in which an
+    entry (k, i) meets the part of row k from column i on, or before it.
+    """
+    threads, isa = request.thread_count(wanted), wanted.choice.isa
+    limit = budget.limit_for(array.T, array, None)
+    parts = _kernel_operand(array, weights, chain)
+    indptr, indices, values, column_ptr, rows_of, positions, _ = parts
+    entries = np.arange(positions.size, dtype=positions.dtype)
+
+    def product(left: Array, begins: Array, ends: Array | None, right: Array) -> Rows:
+        lines = (begins, indices, right) if ends is None else (begins, indices, right, ends)
+        left_rows = (column_ptr, rows_of if ends is None else entries, left)
+        made: Rows | None = _core.csr_csr(isa, left_rows, lines, array.shape[1], threads, most_bytes=limit)
+        if made is None:
+            budget.refuse(op, limit, None, lambda: predict(array.T, array, request.current_settings()))
+        return made
+
+    plain = values[positions]
+    if weights is None and not upper:
+        return product(plain, indptr, None, values)
+    with np.errstate(all="ignore"):
+        scaled = plain if weights is None else weights[rows_of] * plain
+        above = product(scaled, positions, indptr[1:][rows_of], values)
+        if upper:
+            return above
+        assert weights is not None
+        below = product(plain, indptr[rows_of], positions, weights[convert.expand(indptr)] * values)
+    if below[1].size + above[1].size > np.iinfo(above[1].dtype).max:
+        wide = np.dtype(np.int64)
+    else:
+        wide = max(below[1].dtype, above[1].dtype, key=lambda width: width.itemsize)
+    joined: Rows = _core.join_rows(_widened(below, wide), _widened(above, wide))
+    return joined
+
+
+def _widened(rows: Rows, dtype: np.dtype[Any]) -> Rows:
+    indptr, indices, data = rows
+    return indptr.astype(dtype, copy=False), indices.astype(dtype, copy=False), data
+
+
 def _sparse_result(
+    op: str,
     array: SparseArray,
     weights: Array | None,
     chain: np.dtype[Any],
@@ -303,10 +361,10 @@ def _sparse_result(
 ) -> CSR:
     columns = array.shape[1]
     if is_float(chain):
-        operand = _kernel_operand(array, weights, chain)
-        made = _core.sparse_gram(wanted.choice.isa, *operand, not upper, request.thread_count(wanted))
-        values, minor, start = made
-        return CSR((rounded(values, output), minor, start), shape=(columns, columns))
+        parts = _sparse_parts(op, array, weights, chain, upper, wanted)
+        kernel: Any = registry.find("matmul", "csr_csr")
+        result: CSR = kernel.result(parts, (columns, columns), output)
+        return result
     left = rows = array.astype(chain).tocsr().canonical()
     if weights is not None:  # no rounding: whole numbers, so both halves are the same already
         left = rows.with_data(weights[convert.expand(rows.indptr)] * rows.data)

@@ -21,6 +21,8 @@ from ..sparse.base import SparseArray, register_product
 from . import _kernels as _kernels
 from . import _request as request
 from . import batch
+from ._budget import budget_of
+from ._sparse_product import dense_product, sparse_product
 from .sddmm import masked
 
 __all__ = ["matmul"]
@@ -40,6 +42,8 @@ def matmul(
     kernel: str | None = None,
     reproducible: bool = True,
     mask: Any = None,
+    dense: bool = False,
+    memory_budget: int | str | None = None,
 ) -> Any:
     """Multiply two matrices, or a matrix and a vector, sparse or dense.
 
@@ -66,12 +70,18 @@ def matmul(
     mask : sparse array, optional
         Compute the product of two dense matrices at the entries of this mask only; see `sddmm`, which is the
         same and whose order of rounding is that of dot products.
+    dense : bool, optional
+        Return a dense array for two sparse operands too, as `out=` does. With a dense operand it always is.
+    memory_budget : int or str, optional
+        Bytes that the result of two sparse operands may take: 4000000000 or "4GiB". By default nine tenths of
+        the memory that this process can still have. Each thread needs a few MB more, and one accumulator for
+        each column. See `estimate`, `matmul_topk` and `matmul_to_disk`.
 
     Returns
     -------
     numpy.ndarray or CSR
-        Dense of shape (m, n), (m,), (n,) or (..., m, n) if one operand is dense, else sparse; sparse with
-        a mask.
+        Dense of shape (m, n), (m,), (n,) or (..., m, n) if one operand is dense; sparse for two sparse
+        operands, unless `dense` or `out` say otherwise, and with a mask.
 
     Raises
     ------
@@ -86,10 +96,12 @@ def matmul(
         If no kernel can do the product; the message says why and what to use.
     StaleDataError
         If memory shared with a sparse operand was changed.
+    MemoryBudgetError
+        If the result of two sparse operands does not fit; it has the predicted entries and bytes.
 
     Notes
     -----
-    O(nnz n) for a sparse operand, O(m k n) for two dense ones.
+    O(nnz n) for a sparse operand, O(m k n) for two dense ones, O(multiply-adds) for two sparse ones.
 
     Examples
     --------
@@ -103,6 +115,11 @@ def matmul(
            [0., 2.]], dtype=float32)
     >>> dg.matmul(A, np.ones((5, 4, 2, 3))).shape
     (5, 4, 2, 3)
+    >>> dg.matmul(A, A)
+    CSR(shape=(2, 2), dtype=float64, nnz=2, density=0.5, memory=36 B)
+    >>> dg.matmul(A, A, dense=True)
+    array([[1., 0.],
+           [0., 4.]])
     """
     if mask is not None:
         if out is not None:
@@ -112,13 +129,20 @@ def matmul(
     wanted = request.options("matmul", dtype, threads, kernel, reproducible, env)
     left = request.operand("matmul", "A", A, stacks=True)
     right = request.operand("matmul", "B" if isinstance(B, SparseArray) else "X", B, stacks=True)
+    if isinstance(left, SparseArray) and isinstance(right, SparseArray):
+        granted = budget_of("matmul", memory_budget)
+        if dense or out is not None:
+            return dense_product(left, right, out, wanted, env, granted)
+        return sparse_product(left, right, wanted, env, granted)
+    if memory_budget is not None:
+        raise UnsupportedError(
+            "matmul: memory_budget= is for two sparse operands, whose result has no size known before"
+        )
     return _multiply(left, right, out, wanted, env)
 
 
 def _multiply(left: Any, right: Any, out: Any, wanted: request.Options, env: Settings) -> Any:
     if isinstance(left, SparseArray):
-        if isinstance(right, SparseArray):
-            return _both_sparse(left, right, out, wanted, env)
         return _planned(left, "left", right, wanted, env)(right, out=out)
     if isinstance(right, SparseArray):
         return _planned(right, "right", left, wanted, env)(left, out=out)
@@ -133,7 +157,7 @@ def _left_product(array: SparseArray, other: Any) -> Any:
     env = request.current_settings()
     wanted = request.default_options(env)
     if isinstance(value, SparseArray):
-        return _both_sparse(array, value, None, wanted, env)
+        return sparse_product(array, value, wanted, env)
     plan = _planned(array, "left", value, wanted, env)
     array._recent_left = plan
     return plan(value)
@@ -147,7 +171,7 @@ def _right_product(array: SparseArray, other: Any) -> Any:
     env = request.current_settings()
     wanted = request.default_options(env)
     if isinstance(value, SparseArray):
-        return _both_sparse(value, array, None, wanted, env)
+        return sparse_product(value, array, wanted, env)
     plan = _planned(array, "right", value, wanted, env)
     array._recent_right = plan
     return plan(value)
@@ -215,15 +239,6 @@ def _settle(owner: SparseArray, key: Any, plan: Plan | None) -> None:
     while len(accounts) >= MOST_ACCOUNTS:
         accounts.pop(next(iter(accounts)), None)
     accounts[key] = settle(before, plan.decision.choice, calls, lost, fastest)
-
-
-def _both_sparse(
-    left: SparseArray, right: SparseArray, out: Any, wanted: request.Options, env: Settings
-) -> Any:
-    request.check_shapes("matmul", left, right)
-    problem = request.problem_of("matmul", left, right, "left", wanted, env)
-    decision = decide(problem, machines.current(env.cache_dir))
-    return build(decision, left, right, FOR_GOOD, wanted.threads, env)(right, out=out)
 
 
 def _both_dense(left: Any, right: Any, out: Any, wanted: request.Options, env: Settings) -> Any:

@@ -9,10 +9,11 @@ import numpy as np
 
 from ..errors import UnsupportedError
 from ..kernels import registry
-from ..sparse.base import SparseArray
 from ..sparse.csr import CSR
+from . import _budget as budget
 from . import _kernels as _kernels
 from . import _request as request
+from .estimate import predict
 
 __all__ = ["matmul_topk"]
 
@@ -26,6 +27,7 @@ def matmul_topk(
     threshold: float | None = None,
     *,
     threads: int | None = None,
+    memory_budget: int | str | None = None,
 ) -> CSR:
     """Return the `k` largest entries of each row of `A @ B`, for two sparse operands.
 
@@ -43,6 +45,9 @@ def matmul_topk(
         Keep only entries that are greater.
     threads : int, optional
         Use at most so many threads (never more than `get_num_threads()`).
+    memory_budget : int or str, optional
+        Bytes that the result may take, at most `k` entries for each row of `A`: 4000000000 or "4GiB". By
+        default nine tenths of the memory that this process can still have. The product itself takes none.
 
     Returns
     -------
@@ -57,6 +62,8 @@ def matmul_topk(
         If the inner extents differ.
     ValueError
         If `k` is less than 1, or `threshold` is nan.
+    MemoryBudgetError
+        If the result takes more than the budget.
     UnsupportedError
         If an operand is dense, or the product is accumulated as an integer or a complex number.
 
@@ -81,7 +88,7 @@ def matmul_topk(
     op = "matmul_topk"
     env = request.current_settings()
     wanted = request.options(op, None, threads, None, True, env)
-    left, right = sparse_operand(op, "A", A), sparse_operand(op, "B", B)
+    left, right = request.sparse_operand(op, "A", A), request.sparse_operand(op, "B", B)
     most = request.positive(op, "k", k)
     request.check_shapes(op, left, right)
     chain, output = request.output_dtype(op, left.dtype, right.dtype, right.shape[0], None)
@@ -93,7 +100,9 @@ def matmul_topk(
     left._check_fresh()
     right._check_fresh()
     kernel: Any = registry.find(op, "csr_csr_top")
-    selected: CSR = kernel.largest(
+    granted = budget.budget_of(op, memory_budget)
+    limit = budget.limit_for(left, right, granted, most)
+    selected: CSR | None = kernel.largest(
         left,
         right,
         (chain, output),
@@ -101,16 +110,11 @@ def matmul_topk(
         wanted.threads or 0,
         min(most, LARGEST_K),
         None if threshold is None else _floor(op, threshold, chain),
+        limit,
     )
+    if selected is None:
+        budget.refuse(op, limit, granted, lambda: predict(left, right, env))
     return selected
-
-
-def sparse_operand(op: str, name: str, value: Any) -> SparseArray:
-    """Return one of our sparse arrays, shared with SciPy's where it was one."""
-    array = request.operand(op, name, value)
-    if not isinstance(array, SparseArray):
-        raise UnsupportedError(f"{op}: {name} is dense, expected a sparse array; CSR({name}) makes one")
-    return array
 
 
 def _floor(op: str, threshold: float, dtype: np.dtype[Any]) -> float:

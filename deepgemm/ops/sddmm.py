@@ -113,8 +113,7 @@ def masked(
     kernel: str | None,
 ) -> CSR:
     """Do `sddmm` for the operation that is named in messages."""
-    wanted = request.options(op, dtype, threads, kernel, True, request.current_settings())
-    request.refuse_algorithm(op, wanted)
+    wanted = request.one_kernel_options(op, dtype, threads, kernel)
     places = request.operand(op, "mask", mask)
     if not isinstance(places, SparseArray):
         raise FormatError(f"{op}: mask is dense, expected a sparse array; CSR(mask) has its non-zero places")
@@ -135,11 +134,9 @@ def masked(
 
 
 def _dense(op: str, name: str, value: Any) -> Array:
-    array = request.operand(op, name, value)
+    array = request.matrix(op, name, value)
     if isinstance(array, SparseArray):
         raise FormatError(f"{op}: {name} is a {type(array).__name__}, expected a dense array")
-    if array.ndim != 2:
-        raise ShapeError(f"{op}: {name} has {array.ndim} dimension, expected 2")
     result: Array = array
     return result
 

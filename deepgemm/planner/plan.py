@@ -24,7 +24,7 @@ from .problem import OperandSpec, Problem
 from .report import Report, Table, count, join, seconds, size
 from .stacks import FoldedCallback, runner_options
 
-__all__ = ["Decision", "Plan", "SparsePlan", "build", "decide", "replay"]
+__all__ = ["Decision", "Plan", "SparsePlan", "build", "decide", "log", "replay"]
 
 FORMAT = 1  # of `to_json`
 
@@ -281,7 +281,7 @@ def build(
         decision = _with_isa(decision, executable.product.isa)
     fixed = left if problem.fixed == "left" else right
     if options.verbose:
-        _log_plan(decision)
+        log(decision.explain())
     if len(problem.sparse_sides) == 2:
         sparse = SparsePlan()
         assert executable.callback is not None
@@ -406,13 +406,14 @@ def _with_isa(decision: Decision, isa: str) -> Decision:
     return decision._replace(candidates=candidates, choice=decision.choice._replace(candidate=chosen))
 
 
-def _log_plan(decision: Decision) -> None:
+def log(explained: Report) -> None:
+    """Log what was decided, as DEEPGEMM_VERBOSE asks."""
     if not _log.hasHandlers():
         # Without any handler Python would drop what DEEPGEMM_VERBOSE=1 explicitly asked for.
         _log.addHandler(logging.StreamHandler())
     if not _log.isEnabledFor(logging.INFO):
         _log.setLevel(logging.INFO)
-    _log.info("%s", decision.explain())
+    _log.info("%s", explained)
 
 
 def _layout(candidate: Candidate) -> str:

@@ -272,3 +272,27 @@ def test_changed_memory_is_seen():
     values[:] = 2
     with pytest.raises(dg.StaleDataError):
         dg.gram(A)
+
+
+def test_a_sparse_result_that_does_not_fit_is_refused(monkeypatch):
+    n = 200_000  # every place of a result of 40e9
+    A = dg.CSR((np.ones(n, "f4"), np.arange(n), [0, n]), shape=(1, n))
+    monkeypatch.setattr("deepgemm.ops._budget.available_memory", lambda: 1 << 28)
+    for run in (
+        lambda: dg.gram(A, sparse=True),
+        lambda: dg.gram(A, sparse=True, upper=True),
+        lambda: dg.sandwich(A, [2.0], sparse=True),
+    ):
+        with pytest.raises(dg.MemoryBudgetError, match=r"40,000,000,000 entries, .* are available"):
+            run()
+
+
+def test_the_kernel_is_logged(monkeypatch, caplog):
+    monkeypatch.setenv("DEEPGEMM_VERBOSE", "1")
+    A = dg.CSR(np.eye(4))
+    with caplog.at_level("INFO", logger="deepgemm"):
+        dg.gram(A, kernel="scalar")
+        dg.sddmm(A, np.ones((4, 2)), np.ones((2, 4)))
+    assert "no plan for gram" in caplog.text
+    assert "its one kernel at scalar" in caplog.text
+    assert "no plan for sddmm" in caplog.text

@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from ...planner.problem import OperandSpec, Problem
     from ...sparse.base import SparseArray
 
-__all__ = ["CsrCsr", "CsrCsrTop"]
+__all__ = ["CsrCsr", "CsrCsrDense", "CsrCsrTop"]
 
 # Seconds of one thread: per multiply-add (entry of B, accumulator and mark), per entry of the result
 # (found, packed, copied to its place), per row of A and per entry of A (two offsets of B).
 STEP_SECONDS = 0.9e-9
 RESULT_SECONDS = 1.6e-9
-ROW_SECONDS = 8e-9
+ROW_SECONDS = 40e-9
 ENTRY_SECONDS = 1.5e-9
 # What the call costs beyond `Machine.call`: three arrays, a look at both operands, the memory of threads.
 CALL_SECONDS = 6e-6
+# Per multiply-add into a dense row: neither a mark nor a search for it.
+DENSE_STEP_SECONDS = 0.6e-9
 COMPLEX_STEPS = 2.5  # a complex multiply-add, in real ones
 
 Rows = tuple[Any, Any, Any]
@@ -57,7 +59,32 @@ class CsrCsr(Kernel):
 
     def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
         fixed = left if problem.fixed == "left" else right
-        return Executable(callback=_Product(problem, fixed, isa))
+        rows_of(fixed, np.dtype(problem.accumulator))  # conversions happen here, not in the first call
+
+        def product(other: SparseArray, out: Any = None) -> CSR | None:
+            pair = (fixed, other) if problem.fixed == "left" else (other, fixed)
+            return self.multiply(problem, pair[0], pair[1], isa)
+
+        return Executable(callback=product)
+
+    @staticmethod
+    def multiply(
+        problem: Problem, left: SparseArray, right: SparseArray, isa: str | None, most_bytes: int = 0
+    ) -> CSR | None:
+        """Return the product, or None as soon as its entries take more than `most_bytes` (0: no limit)."""
+        rows = CsrCsr.rows(left, right, np.dtype(problem.accumulator))
+        parts = _core.csr_csr(isa, *rows, right.shape[1], problem.threads, most_bytes=most_bytes)
+        return result_of(parts, (left.shape[0], right.shape[1]), np.dtype(problem.output)) if parts else None
+
+    @staticmethod
+    def rows(left: SparseArray, right: SparseArray, chain: np.dtype[Any]) -> tuple[Rows, Rows]:
+        """Return the canonical rows of both operands, of one dtype and one index dtype."""
+        return paired(rows_of(left, chain), rows_of(right, chain))
+
+    @staticmethod
+    def result(parts: Rows, shape: tuple[int, int], output: np.dtype[Any]) -> CSR:
+        """Return the array of rows that the core made, rounded once to the output dtype."""
+        return result_of(parts, shape, output)
 
     @staticmethod
     def seconds(problem: Problem, machine: Machine, work: float, entries: float) -> float:
@@ -74,7 +101,7 @@ class CsrCsr(Kernel):
             if base.format == "csr":
                 indptr, indices = base.indptr, base.indices
             else:
-                indptr, indices, _ = rows_of(array, np.dtype(np.float32))
+                indptr, indices, _ = rows_of(array, array.dtype)
             parts.append((indptr, indices, zeros[: indices.size]))
         return paired(*parts)
 
@@ -100,29 +127,39 @@ class CsrCsrTop(CsrCsr):
         threads: int,
         k: int,
         floor: float | None,
-    ) -> CSR:
+        most_bytes: int = 0,
+    ) -> CSR | None:
         """Return the selection; `dtypes` are those of the chain and of the result."""
-        rows = paired(rows_of(left, dtypes[0]), rows_of(right, dtypes[0]))
-        parts = _core.csr_csr(isa, *rows, right.shape[1], threads, k, floor)
-        return result_of(parts, (left.shape[0], right.shape[1]), dtypes[1])
+        rows = CsrCsr.rows(left, right, dtypes[0])
+        parts = _core.csr_csr(isa, *rows, right.shape[1], threads, k, floor, most_bytes=most_bytes)
+        return result_of(parts, (left.shape[0], right.shape[1]), dtypes[1]) if parts else None
 
 
-class _Product:
-    """The product with ever new other operands."""
+class CsrCsrDense(CsrCsr):
+    """Entries of B are added to dense rows of the result in place."""
 
-    def __init__(self, problem: Problem, fixed: SparseArray, isa: str | None) -> None:
-        self._problem, self._isa = problem, isa
-        self._fixed = fixed
-        rows_of(fixed, np.dtype(problem.accumulator))  # conversions happen here, not in the first call
+    name = "csr_csr_dense"
+    op = "matmul_dense"
+    summary = "sparse × sparse into a dense result (out=, dense=True), row by row in place"
 
-    def __call__(self, other: SparseArray, out: Any = None) -> CSR:
-        problem = self._problem
-        left, right = (self._fixed, other) if problem.fixed == "left" else (other, self._fixed)
-        chain = np.dtype(problem.accumulator)
-        parts = _core.csr_csr(
-            self._isa, *paired(rows_of(left, chain), rows_of(right, chain)), right.shape[1], problem.threads
-        )
-        return result_of(parts, (left.shape[0], right.shape[1]), np.dtype(problem.output))
+    @staticmethod
+    def fill(
+        left: SparseArray, right: SparseArray, chain: np.dtype[Any], isa: str | None, threads: int, out: Any
+    ) -> None:
+        """Write the product to an array of the chain's dtype with adjacent columns."""
+        _core.csr_csr_dense(isa, *CsrCsr.rows(left, right, chain), out, threads)
+
+    @staticmethod
+    def seconds_of(
+        left: SparseArray, right: SparseArray, chain: np.dtype[Any], machine: Machine, threads: int
+    ) -> float:
+        """Return the predicted time."""
+        rows = CsrCsr.structures(left, right)
+        work, _, _ = _core.csr_csr_bounds(*rows, right.shape[1])
+        written = left.shape[0] * right.shape[1] * chain.itemsize
+        per_step = DENSE_STEP_SECONDS * (COMPLEX_STEPS if chain.kind == "c" else 1.0)
+        busy = work * per_step + left.nnz * ENTRY_SECONDS
+        return max(busy / max(threads, 1), machine.read(2 * written, 2 * written, threads)) + machine.call
 
 
 def rows_of(array: SparseArray, dtype: np.dtype[Any]) -> Rows:
