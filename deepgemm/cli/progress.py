@@ -5,8 +5,9 @@ from __future__ import annotations
 from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
-from .console import stderr
+from .console import stderr, stdout
 
 __all__ = ["Steps"]
 
@@ -37,6 +38,15 @@ class Steps:
     def expect(self, steps: int) -> None:
         """Start the count of `steps` steps."""
         self._progress.reset(self._task, total=steps)
+
+    def print(self, line: Text) -> None:
+        """Print a line of results to stdout, above the bar where both share a terminal."""
+        if self._progress.console.quiet:
+            stdout().print(line, soft_wrap=True)
+            return
+        self._progress.stop()
+        stdout().print(line, soft_wrap=True)
+        self._progress.start()
 
     def __enter__(self) -> Steps:
         self._progress.start()
