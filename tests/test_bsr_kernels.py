@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import deepgemm as dg
-from deepgemm import _core, reference, testing
+from deepgemm import _core, datasets, reference, testing
 
 ISAS = _core.cpu_info()["usable"]
 DTYPES = ("f4", "f8", "F", "D")
@@ -255,6 +255,26 @@ def test_reuse_buys_blocks_where_they_are_full():
     assert "bsr_dense" in str(plan.explain())
 
 
+@pytest.mark.parametrize("blocksize", [(21, 21), (6, 6), (8, 1)])
+def test_rows_of_the_same_pattern_suggest_blocks(blocksize):
+    array = datasets.blocks(40 * blocksize[0], 40 * blocksize[1], 0.3, blocksize=blocksize)
+    plan = plan_of(array, np.ones((array.shape[1], 32), "f4"), "left", "bsr_dense")
+    assert plan.chosen.layout == f"bsr:{blocksize[0]}x{blocksize[1]}"
+
+
+def test_plain_products_look_for_blocks_once_that_pays():
+    array = datasets.blocks(960, 960, 0.3)
+    X = dense("plain", array, "left", 64, "f4")
+    assert array._block_fill is None
+    wanted = array @ X
+    for _ in range(1000):
+        testing.assert_same(array @ X, wanted)
+        if "bsr:16x16" in array._layouts.names():
+            break
+    else:
+        pytest.fail("the blocks were not bought")
+
+
 def test_refusals_say_why():
     X = np.ones((64, 3), "f4")
     scattered = dg.CSR(np.eye(64, dtype="f4")[np.arange(64) * 7 % 64])
@@ -272,11 +292,11 @@ def test_refusals_say_why():
         with pytest.raises(dg.UnsupportedError, match=message):
             dg.plan(left, right, kernel=kernel)
     plain = {c.kernel: c.refused for c in dg.plan(dg.CSR(np.eye(64, dtype="f4")), X).candidates}
-    assert plain["bsr_dense"] == "how far entries fill blocks was not measured (it is with reuse=)"
+    assert plain["bsr_dense"] == "how far entries fill blocks was not measured (it is once that pays)"
 
 
 def test_blocks_that_do_not_divide_the_shape_are_not_made():
-    pattern = np.kron(np.eye(5, dtype="f4"), np.ones((4, 4), "f4"))[:, :19]
+    pattern = np.kron(np.eye(5, dtype="f4"), np.ones((4, 4), "f4"))[:19, :19]
     with pytest.raises(dg.UnsupportedError, match="or these do not fit"):
         dg.plan(dg.CSR(pattern), np.ones(19, "f4"), kernel="bsr_vector")
     with pytest.raises(dg.ShapeError, match="block"):
