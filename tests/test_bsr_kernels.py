@@ -235,6 +235,27 @@ def test_rows_that_fill_blocks(blocksize, isa, dtype):
                 testing.assert_same(plan(operand), product(array, operand, side), f"{kernel}, {side}")
 
 
+@pytest.mark.parametrize("index_dtype", ["i4", "i8"])
+@pytest.mark.parametrize("threads", THREADS)
+def test_blocks_of_rows_hold_every_entry_once(index_dtype, threads):
+    generator = np.random.default_rng(4)
+    pattern = generator.random((384, 320)) < 0.2
+    pattern[5], pattern[64:80] = True, False
+    array = dg.CSR(np.where(pattern, generator.standard_normal(pattern.shape), 0))
+    indptr, indices = array.indptr.astype(index_dtype), array.indices.astype(index_dtype)
+    for height, width in ((1, 1), (3, 2), (8, 4), (64, 64)):
+        with dg.threads(threads):
+            start, columns, places = _core.blocks_of_rows(indptr, indices, height, width)
+            data = np.zeros((columns.size, height, width))
+            _core.scatter_values(array.data, places, data.reshape(-1))
+        assert start.dtype == columns.dtype == index_dtype
+        made = dg.BSR((data, columns, start), shape=array.shape)
+        assert made.has_canonical_format
+        assert np.array_equal(made.toarray(), array.toarray())
+        fill = array.nnz / (columns.size * height * width)
+        assert _core.block_fill(indptr, indices, height, width, 10 * array.nnz) == pytest.approx(fill)
+
+
 def test_rows_in_blocks_are_refilled():
     old = in_rows((8, 8), "f4", drop=0.1)
     for side in ("left", "right"):
@@ -314,5 +335,15 @@ def test_the_core_checks_what_it_is_handed():
         _core.bsr_product("bsr_dense", None, *parts, array.data[1:], 7, True)
     with pytest.raises(dg.FormatError, match="contiguous"):
         _core.bsr_product("bsr_dense", None, *parts, array.data.transpose(0, 2, 1), 7, True)
+    with pytest.raises(dg.ShapeError, match="0 by 4: expected 1 to 64 rows and columns"):
+        _core.block_fill(*parts, 0, 4, 100)
+    with pytest.raises(dg.ShapeError, match="4 by 65"):
+        _core.blocks_of_rows(*parts, 4, 65)
+    with pytest.raises(dg.ShapeError, match="do not divide"):
+        _core.blocks_of_rows(*parts, 4, 4)
+    with pytest.raises(dg.FormatError, match="fewer indices"):
+        _core.rows_alike(array.indptr, array.indices[:2], 100)
+    with pytest.raises(dg.FormatError, match="do not fit"):
+        _core.scatter_values(array.data.reshape(-1), np.zeros(4, "i8"), np.zeros(4, "f8"))
     with pytest.raises(dg.FormatError, match="fewer blocks"):
         _core.bsr_product("bsr_dense", None, array.indptr, array.indices[:2], array.data, 7, True)
