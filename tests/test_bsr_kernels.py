@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import deepgemm as dg
-from deepgemm import _core, reference, testing
+from deepgemm import _core, datasets, reference, testing
 
 ISAS = _core.cpu_info()["usable"]
 DTYPES = ("f4", "f8", "F", "D")
@@ -235,6 +235,27 @@ def test_rows_that_fill_blocks(blocksize, isa, dtype):
                 testing.assert_same(plan(operand), product(array, operand, side), f"{kernel}, {side}")
 
 
+@pytest.mark.parametrize("index_dtype", ["i4", "i8"])
+@pytest.mark.parametrize("threads", THREADS)
+def test_blocks_of_rows_hold_every_entry_once(index_dtype, threads):
+    generator = np.random.default_rng(4)
+    pattern = generator.random((384, 320)) < 0.2
+    pattern[5], pattern[64:80] = True, False
+    array = dg.CSR(np.where(pattern, generator.standard_normal(pattern.shape), 0))
+    indptr, indices = array.indptr.astype(index_dtype), array.indices.astype(index_dtype)
+    for height, width in ((1, 1), (3, 2), (8, 4), (64, 64)):
+        with dg.threads(threads):
+            start, columns, places = _core.blocks_of_rows(indptr, indices, height, width)
+            data = np.zeros((columns.size, height, width))
+            _core.scatter_values(array.data, places, data.reshape(-1))
+        assert start.dtype == columns.dtype == index_dtype
+        made = dg.BSR((data, columns, start), shape=array.shape)
+        assert made.has_canonical_format
+        assert np.array_equal(made.toarray(), array.toarray())
+        fill = array.nnz / (columns.size * height * width)
+        assert _core.block_fill(indptr, indices, height, width, 10 * array.nnz) == pytest.approx(fill)
+
+
 def test_rows_in_blocks_are_refilled():
     old = in_rows((8, 8), "f4", drop=0.1)
     for side in ("left", "right"):
@@ -255,6 +276,26 @@ def test_reuse_buys_blocks_where_they_are_full():
     assert "bsr_dense" in str(plan.explain())
 
 
+@pytest.mark.parametrize("blocksize", [(21, 21), (6, 6), (8, 1)])
+def test_rows_of_the_same_pattern_suggest_blocks(blocksize):
+    array = datasets.blocks(40 * blocksize[0], 40 * blocksize[1], 0.3, blocksize=blocksize)
+    plan = plan_of(array, np.ones((array.shape[1], 32), "f4"), "left", "bsr_dense")
+    assert plan.chosen.layout == f"bsr:{blocksize[0]}x{blocksize[1]}"
+
+
+def test_plain_products_look_for_blocks_once_that_pays():
+    array = datasets.blocks(960, 960, 0.3)
+    X = dense("plain", array, "left", 64, "f4")
+    assert array._block_fill is None
+    wanted = array @ X
+    for _ in range(1000):
+        testing.assert_same(array @ X, wanted)
+        if "bsr:16x16" in array._layouts.names():
+            break
+    else:
+        pytest.fail("the blocks were not bought")
+
+
 def test_refusals_say_why():
     X = np.ones((64, 3), "f4")
     scattered = dg.CSR(np.eye(64, dtype="f4")[np.arange(64) * 7 % 64])
@@ -272,11 +313,11 @@ def test_refusals_say_why():
         with pytest.raises(dg.UnsupportedError, match=message):
             dg.plan(left, right, kernel=kernel)
     plain = {c.kernel: c.refused for c in dg.plan(dg.CSR(np.eye(64, dtype="f4")), X).candidates}
-    assert plain["bsr_dense"] == "how far entries fill blocks was not measured (it is with reuse=)"
+    assert plain["bsr_dense"] == "how far entries fill blocks was not measured (it is once that pays)"
 
 
 def test_blocks_that_do_not_divide_the_shape_are_not_made():
-    pattern = np.kron(np.eye(5, dtype="f4"), np.ones((4, 4), "f4"))[:, :19]
+    pattern = np.kron(np.eye(5, dtype="f4"), np.ones((4, 4), "f4"))[:19, :19]
     with pytest.raises(dg.UnsupportedError, match="or these do not fit"):
         dg.plan(dg.CSR(pattern), np.ones(19, "f4"), kernel="bsr_vector")
     with pytest.raises(dg.ShapeError, match="block"):
@@ -294,5 +335,15 @@ def test_the_core_checks_what_it_is_handed():
         _core.bsr_product("bsr_dense", None, *parts, array.data[1:], 7, True)
     with pytest.raises(dg.FormatError, match="contiguous"):
         _core.bsr_product("bsr_dense", None, *parts, array.data.transpose(0, 2, 1), 7, True)
+    with pytest.raises(dg.ShapeError, match="0 by 4: expected 1 to 64 rows and columns"):
+        _core.block_fill(*parts, 0, 4, 100)
+    with pytest.raises(dg.ShapeError, match="4 by 65"):
+        _core.blocks_of_rows(*parts, 4, 65)
+    with pytest.raises(dg.ShapeError, match="do not divide"):
+        _core.blocks_of_rows(*parts, 4, 4)
+    with pytest.raises(dg.FormatError, match="fewer indices"):
+        _core.rows_alike(array.indptr, array.indices[:2], 100)
+    with pytest.raises(dg.FormatError, match="do not fit"):
+        _core.scatter_values(array.data.reshape(-1), np.zeros(4, "i8"), np.zeros(4, "f8"))
     with pytest.raises(dg.FormatError, match="fewer blocks"):
         _core.bsr_product("bsr_dense", None, array.indptr, array.indices[:2], array.data, 7, True)

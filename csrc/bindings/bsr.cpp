@@ -1,6 +1,8 @@
 // Block-sparse products for Python.
 #include "bindings/bound.h"
+#include "core/blocks.h"
 #include "core/bsr_product.h"
+#include "core/parallel.h"
 
 namespace deepgemm::bindings {
 namespace {
@@ -32,9 +34,88 @@ std::unique_ptr<BoundProduct> bsr_product(const std::string& algorithm, const py
                       {indptr, indices, blocks}, algorithm);
 }
 
+// A view of a pattern, without values.
+CompressedView entries_of(const py::array& indptr, const py::array& indices) {
+  const CompressedView view = compressed_view(indptr, indices, nullptr, 0);
+  if (view.nnz > indices.size()) raise("FormatError", "fewer indices than indptr says");
+  return view;
+}
+
+constexpr std::int64_t kMostExtent = 64;  // rows or columns of a block that compressed rows are put into
+
+BlockShape shape_of(std::int64_t height, std::int64_t width) {
+  if (height < 1 || width < 1 || height > kMostExtent || width > kMostExtent) {
+    raise("ShapeError", "blocks of " + std::to_string(height) + " by " + std::to_string(width) +
+                            ": expected 1 to " + std::to_string(kMostExtent) + " rows and columns");
+  }
+  return {height, width};
+}
+
+double block_fill(const py::array& indptr, const py::array& indices, std::int64_t height, std::int64_t width,
+                  std::int64_t sample) {
+  const CompressedView view = entries_of(indptr, indices);
+  const BlockShape shape = shape_of(height, width);
+  const ReleaseGil released;
+  return sampled_fill(view, shape, sample);
+}
+
+std::int64_t rows_alike(const py::array& indptr, const py::array& indices, std::int64_t sample) {
+  const CompressedView view = entries_of(indptr, indices);
+  const ReleaseGil released;
+  return common_rows(view, sample, kMostExtent);
+}
+
+// (indptr, indices, places) of the blocks; see core/blocks.h.
+py::tuple blocks_of_rows(const py::array& indptr, const py::array& indices, std::int64_t height,
+                         std::int64_t width) {
+  const CompressedView view = entries_of(indptr, indices);
+  const BlockShape shape = shape_of(height, width);
+  if (view.major % height != 0) raise("ShapeError", "blocks do not divide the rows");
+  const auto empty = [&](std::int64_t size) {
+    return py::array(indptr.dtype(), std::vector<py::ssize_t>{size});
+  };
+  py::array start = empty(view.major / height + 1);
+  void* const counted = start.mutable_data();
+  {
+    const ReleaseGil released;
+    count_blocks(view, shape, counted, parallel::limit());
+  }
+  py::array columns = empty(index_at(counted, view.index_type, view.major / height));
+  py::array_t<std::int64_t> places(view.nnz);
+  {
+    void* const column = columns.mutable_data();
+    std::int64_t* const place = places.mutable_data();
+    const ReleaseGil released;
+    place_entries(view, shape, counted, column, place, parallel::limit());
+  }
+  return py::make_tuple(start, columns, places);
+}
+
+// The places are those that blocks_of_rows made for these elements.
+void scatter_into(const py::array& values, const py::array_t<std::int64_t>& places, py::array& elements) {
+  require_contiguous(values, "values");
+  require_contiguous(places, "places");
+  require_contiguous(elements, "elements");
+  const std::int64_t size = values.itemsize(), count = places.size();
+  if (elements.itemsize() != size || (size != 4 && size != 8 && size != 16) || values.size() < count) {
+    raise("FormatError", "scatter_values: values, places and elements do not fit each other");
+  }
+  const std::int64_t* place = places.data();
+  const void* from = values.data();
+  void* to = elements.mutable_data();
+  const ReleaseGil released;
+  scatter_values(from, place, count, size, to, parallel::limit());
+}
+
 }  // namespace
 
 void add_bsr(py::module_& m) {
+  m.def("block_fill", &block_fill, py::arg("indptr"), py::arg("indices"), py::arg("height"), py::arg("width"),
+        py::arg("sample"));
+  m.def("rows_alike", &rows_alike, py::arg("indptr"), py::arg("indices"), py::arg("sample"));
+  m.def("blocks_of_rows", &blocks_of_rows, py::arg("indptr"), py::arg("indices"), py::arg("height"),
+        py::arg("width"));
+  m.def("scatter_values", &scatter_into, py::arg("values"), py::arg("places"), py::arg("elements"));
   m.def("bsr_product", &bsr_product, py::arg("algorithm"), py::arg("isa"), py::arg("indptr"),
         py::arg("indices"), py::arg("blocks"), py::arg("block_cols"), py::arg("sparse_is_left"));
 }

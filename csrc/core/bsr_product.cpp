@@ -4,20 +4,15 @@
 
 #include "core/bsr_args.h"
 #include "core/dense.h"
+#include "core/panels.h"
 #include "core/parallel.h"
 #include "core/partition.h"
-#include "core/workspace.h"
 
 namespace deepgemm {
 namespace {
 
 // Multiply-adds of vectors, at about a nanosecond for four; see csr_product.cpp.
 constexpr std::int64_t kWorkPerTask = 16000;
-
-// As in csr_product.cpp: operands whose columns do not lie side by side are packed, a panel of columns
-// at a time, within a twelfth of operands and result.
-constexpr std::int64_t kPanelRowBytes = 256;
-constexpr std::int64_t kFreeBytes = 8 << 20;
 
 class BsrProduct final : public Product {
  public:
@@ -39,51 +34,14 @@ class BsrProduct final : public Product {
       run_rows(args_of({const_cast<void*>(vector.data()), x.rows, 1, 1, 1}, y), threads);
       return Status::ok;
     }
-    const bool packs_x = needs_packing(x), packs_y = needs_packing(y);
-    if (!packs_x && !packs_y) {
-      run_panel(x, y, threads);
-      return Status::ok;
-    }
-    const std::int64_t rows = (packs_x ? x.rows : 0) + (packs_y ? y.rows : 0),
-                       width = panel_columns(x, y, rows);
-    const Workspace memory(static_cast<std::size_t>(rows * width) * size());
-    char* buffer = static_cast<char*>(memory.data());
-    if (buffer == nullptr) return Status::no_memory;
-    for (std::int64_t column = 0; column < y.cols; column += width) {
-      const std::int64_t n = std::min(width, y.cols - column);
-      DenseView x_panel = columns(x, column, n);
-      const DenseView y_panel = columns(y, column, n);
-      char* free = buffer;
-      if (packs_x) {
-        const DenseView packed{free, x.rows, n, n, 1};
-        dense::copy(x_panel, packed, size(), threads);
-        x_panel = packed;
-        free += static_cast<std::size_t>(x.rows * n) * size();
-      }
-      const DenseView result = packs_y ? DenseView{free, y.rows, n, n, 1} : y_panel;
-      run_panel(x_panel, result, threads);
-      if (packs_y) dense::copy(result, y_panel, size(), threads);
-    }
-    return Status::ok;
+    const panels::Wanted wanted{entries() * static_cast<std::int64_t>(size()), size()};
+    return panels::run(x, y, wanted, threads,
+                       [&](const DenseView& a, const DenseView& b) { run_panel(a, b, threads); });
   }
 
  private:
-  static bool needs_packing(const DenseView& v) { return v.col_stride != 1 && v.cols > 1; }
   std::size_t size() const { return size_of(s_.blocks.dtype); }
   std::int64_t entries() const { return s_.blocks.nnz * s_.height * s_.width; }
-
-  DenseView columns(const DenseView& v, std::int64_t first, std::int64_t count) const {
-    char* data = static_cast<char*>(v.data) + first * v.col_stride * static_cast<std::int64_t>(size());
-    return {data, v.rows, count, v.row_stride, v.col_stride};
-  }
-
-  std::int64_t panel_columns(const DenseView& x, const DenseView& y, std::int64_t packed_rows) const {
-    const std::int64_t element = static_cast<std::int64_t>(size());
-    const std::int64_t given = (entries() + (x.rows + y.rows) * x.cols) * element;
-    const std::int64_t budget = std::max(kFreeBytes, given / 12);
-    const std::int64_t affordable = budget / std::max<std::int64_t>(packed_rows * element, 1);
-    return std::min(std::clamp<std::int64_t>(affordable, 1, kPanelRowBytes / element), x.cols);
-  }
 
   BsrArgs args_of(const DenseView& x, const DenseView& y) const {
     const CompressedView& b = s_.blocks;

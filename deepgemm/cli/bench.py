@@ -24,6 +24,7 @@ from .measure import Outcome, measure
 from .operands import add_columns, add_dtype, add_threads, as_dtype, check_memory, dense, positive, shape_text
 from .peers import PEERS
 from .progress import Steps
+from .sweep import sweep
 
 __all__ = ["main"]
 
@@ -39,6 +40,11 @@ NumPy and torch allocate theirs. Results that differ from a double-precision ref
 rounding explains are reported and not timed.
 
 exit status: 0 all results right, 1 a result was wrong, 2 bad arguments or a bad file."""
+
+_REGRET = """judge the planner on every matrix of DEEPGEMM_DATA_DIR and on generated ones, in float32 and
+float64 with 1, 8, 32 and 128 columns: the measured time of its choice over that of the best candidate, with
+--reuse and for a first product without a hint, and the total of plain products over that of the best choice
+in hindsight"""
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,11 @@ def _parser() -> Parser:
             option, type=positive, default=default, metavar="N", help=f"{note} (default: {default})"
         )
     add_threads(parser)
+    parser.add_argument("--regret", action="store_true", help=_REGRET)
+    note = "with --regret: only matrices whose name holds this (may be given again)"
+    parser.add_argument("--match", action="append", default=[], metavar="TEXT", help=note)
+    note = "with --regret: only matrices of at least so many entries (default: %(default)s)"
+    parser.add_argument("--least-entries", type=positive, default=20_000, metavar="N", help=note)
     note = "admit kernels that round in another order (reproducible=False)"
     parser.add_argument("--any-order", action="store_true", help=note)
     parser.add_argument("--kernels", metavar="A,B", help="time only these, each a kernel or kernel@isa")
@@ -114,6 +125,11 @@ def _bench(argv: Sequence[str] | None) -> int:
             parser.error(f"--peers: {peer!r} is not one of: {', '.join(PEERS)}")
     threads = arguments.threads or dg.get_num_threads()
     _check_writable(arguments.json)
+    if arguments.regret:
+        judged = sweep(arguments)
+        if arguments.json is not None:
+            _write_json(arguments.json, judged)
+        return EXIT_OK
     with Steps() as steps:
         task = _task(arguments, steps)
         outcome = measure(

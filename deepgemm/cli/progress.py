@@ -5,8 +5,9 @@ from __future__ import annotations
 from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
-from .console import stderr
+from .console import stderr, stdout
 
 __all__ = ["Steps"]
 
@@ -41,6 +42,15 @@ class Steps:
     def reach(self, done: int, total: int) -> None:
         """Show how much of the work is done, in percent."""
         self._progress.update(self._task, completed=100 * done // max(total, 1), total=100, refresh=True)
+
+    def print(self, line: Text) -> None:
+        """Print a line of results to stdout, above the bar where both share a terminal."""
+        if self._progress.console.quiet:
+            stdout().print(line, soft_wrap=True)
+            return
+        self._progress.stop()
+        stdout().print(line, soft_wrap=True)
+        self._progress.start()
 
     def __enter__(self) -> Steps:
         self._progress.start()

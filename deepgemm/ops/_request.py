@@ -23,7 +23,7 @@ from ..planner.account import total_spent
 from ..planner.plan import log
 from ..planner.problem import ANY_KERNEL, OperandSpec, Problem, Side, dtype_name
 from ..planner.report import Report
-from ..planner.structure import DENSE_SAMPLE, Structure, block_fill, measure, measure_dense
+from ..planner.structure import DENSE_SAMPLE, LEAST_FILL, Structure, block_fill, measure, measure_dense
 from ..sparse.base import SparseArray
 from ..sparse.interop import from_scipy
 from ..sparse.layouts import _default_limit
@@ -33,10 +33,14 @@ from ..sparse.layouts import _default_limit
 SAMPLE_SECONDS = 10e-9
 SAMPLE_SHARE = 0.01
 LEAST_SAMPLE = 256
-# Entries of a compressed operand looked at for blocks (in whole bands of rows: 1.5 to 6 ms), and the
-# calls for which that and the conversion may pay.
-BLOCK_SAMPLE = 4096
-LEAST_BLOCK_REUSE = 20
+# Seconds to look at one entry for all shapes of blocks, seconds that one entry costs in any product with a
+# vector, and how many entries are worth a look, and looked at at most.
+BLOCK_SECONDS = 30e-9
+ENTRY_SECONDS = 0.1e-9
+LEAST_BLOCK_SAMPLE = 512
+MOST_BLOCK_SAMPLE = 4096
+# Without a hint, the seconds of products after which blocks are looked for.
+LOOK_SECONDS = LEAST_BLOCK_SAMPLE * BLOCK_SECONDS / SAMPLE_SHARE
 
 
 class Options(NamedTuple):
@@ -229,13 +233,13 @@ def _dtypes(left: np.dtype[Any], right: np.dtype[Any]) -> tuple[np.dtype[Any], n
     return accumulator(left, right), short if short == long else None
 
 
-def sparse_spec(array: SparseArray, looks_for_blocks: bool = False) -> OperandSpec:
-    """Return what the planner needs to know of a sparse operand."""
+def sparse_spec(array: SparseArray, block_sample: int = 0) -> OperandSpec:
+    """Return what the planner needs to know of a sparse operand; its blocks are sampled if that pays."""
     cache = array._layouts
     arrays = array._arrays
     structure = measure(array)
-    if looks_for_blocks and array.format == "csr" and array._block_fill is None:
-        array._block_fill = block_fill(array, BLOCK_SAMPLE)
+    if block_sample >= LEAST_BLOCK_SAMPLE and unseen(array):
+        array._block_fill = block_fill(array, block_sample, LEAST_FILL)
     if array._block_fill:
         structure = replace(structure, block_fill=array._block_fill)
     return OperandSpec(
@@ -248,6 +252,27 @@ def sparse_spec(array: SparseArray, looks_for_blocks: bool = False) -> OperandSp
         donors=tuple(sorted(cache._donated)) if cache._donated else (),
         blocksize=cast(Any, array).blocksize if array.format == "bsr" else None,
     )
+
+
+def unseen(array: SparseArray) -> bool:
+    """Whether nobody has looked yet how far the entries of an operand fill blocks."""
+    return array.format == "csr" and array._block_fill is None
+
+
+def _block_sample(array: Any, columns: int, wanted: Options, reuse: int | None, env: Settings) -> int:
+    """Return how many entries to look at for blocks: for a hundredth of the time that products take.
+
+    Without a hint that is the time that they have taken: as much again may follow.
+    """
+    if (wanted.choice.algorithm or "").startswith("bsr_"):
+        return MOST_BLOCK_SAMPLE
+    if reuse is None:
+        seconds = sum(account.seconds for account in array._accounts.values())
+    else:
+        machine = machines.current(env.cache_dir)
+        each = 2 * columns / machine.flop_rate(machine.isas[0], "float32")
+        seconds = reuse * array.nnz * max(ENTRY_SECONDS, each) / machine.cores
+    return int(min(seconds * SAMPLE_SHARE / BLOCK_SECONDS, MOST_BLOCK_SAMPLE))
 
 
 _NOT_LOOKED_AT = Structure(0, 1.0)
@@ -302,10 +327,13 @@ def problem_of(
     accounts = owner._accounts if isinstance(owner, SparseArray) else None
     spent = total_spent(accounts.values()) if accounts else ()
     limit = _core.limit()
-    blocks = (reuse or 0) >= LEAST_BLOCK_REUSE or (wanted.choice.algorithm or "").startswith("bsr_")
+    looks = 0
+    if left_sparse != right_sparse:
+        other = right if left_sparse else left
+        looks = _block_sample(owner, other.size // max(owner.shape[left_sparse], 1), wanted, reuse, env)
     return Problem(
-        sparse_spec(left, blocks) if left_sparse else dense_spec(left, structures[0]),
-        sparse_spec(right, blocks) if right_sparse else dense_spec(right, structures[1]),
+        sparse_spec(left, looks) if left_sparse else dense_spec(left, structures[0]),
+        sparse_spec(right, looks) if right_sparse else dense_spec(right, structures[1]),
         dtype_name(chain),
         dtype_name(output),
         fixed,

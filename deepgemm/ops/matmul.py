@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import Any
 
 import numpy as np
@@ -214,7 +215,8 @@ def _new_plan(
         "matmul", left, right, fixed, wanted, env, measured=account.measured, stack=stack
     )
     decision = decide(problem, machines.current(env.cache_dir))
-    plan = build(decision, left, right, terms(decision.choice, account), wanted.threads, env)
+    look = request.LOOK_SECONDS if request.unseen(owner) else math.inf
+    plan = build(decision, left, right, terms(decision.choice, account, look), wanted.threads, env)
     chosen = decision.choice.candidate
     if chosen.conversion and owner._accounts:
         for kind, kept in list(owner._accounts.items()):

@@ -43,6 +43,11 @@ class Account(NamedTuple):
         """The times that may replace predictions."""
         return tuple((kernel, fastest) for kernel, calls, fastest in self.runs if calls >= LEAST_CALLS)
 
+    @property
+    def seconds(self) -> float:
+        """About how long all calls have taken."""
+        return sum(calls * fastest for _, calls, fastest in self.runs)
+
     def without(self, layout: str | None) -> Account:
         """Return the account after `layout` was bought: a copy lost to eviction is saved for anew."""
         return self._replace(spent=tuple(entry for entry in self.spent if entry[0] != layout))
@@ -62,9 +67,20 @@ FOR_GOOD = Terms(0.0, math.inf)
 """The terms of a plan that the caller holds, which is a value and never asks to be thought over."""
 
 
-def terms(choice: Choice, account: Account) -> Terms:
+def terms(choice: Choice, account: Account, look: float = math.inf) -> Terms:
     """Return the terms that a plan is bound with.
 
+    Parameters
+    ----------
+    choice : Choice
+        What the plan runs.
+    account : Account
+        Of this kind of product so far.
+    look : float
+        Seconds of calls after which the operand is worth a closer look; infinite if it had that.
+
+    Notes
+    -----
     A kernel that was not yet measured is looked at after about `FIRST_LOOK_CALLS` calls, whatever its
     speed turns out to be: then all of its time counts as lost. Measured ones run until the time
     lost against a layout reaches what is left of its price. Against a kernel that needs no layout
@@ -72,13 +88,13 @@ def terms(choice: Choice, account: Account) -> Terms:
     before it is done again, or a busy machine would keep the planner busy as well.
     """
     if choice.target is None:
-        return Terms(0.0, math.inf)
+        return Terms(0.0, look)
     if not choice.candidate.measured:
         return Terms(0.0, max(FIRST_LOOK_CALLS * choice.candidate.predicted, LEAST_PRICE))
     if choice.target.conversion > 0.0:
-        return Terms(choice.target.predicted, max(choice.price, LEAST_PRICE))
+        return Terms(choice.target.predicted, max(min(choice.price, look), LEAST_PRICE))
     repeats = account.repeats if choice.candidate.name == account.last else 0
-    return Terms(choice.target.predicted, LEAST_PRICE * 2.0 ** min(repeats, 40))
+    return Terms(choice.target.predicted, min(LEAST_PRICE * 2.0 ** min(repeats, 40), look))
 
 
 def settle(account: Account, choice: Choice, calls: int, lost: float, fastest: float) -> Account:

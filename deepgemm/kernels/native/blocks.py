@@ -95,9 +95,9 @@ class Filled(NamedTuple):
 
     def refill(self, values: Array) -> Filled:
         """Return the same blocks for other values of the canonical owner."""
-        data = np.zeros(self.data.size, self.data.dtype)
-        data[self.places] = values
-        return self._replace(data=data.reshape(self.data.shape))
+        data = np.zeros(self.data.shape, self.data.dtype)
+        _core.scatter_values(values.astype(data.dtype, copy=False), self.places, data.reshape(-1))
+        return self._replace(data=data)
 
 
 def form(problem: Problem, blocksize: tuple[int, int], fill: float, turn: bool) -> Form:
@@ -166,14 +166,18 @@ def _transpose(base: Any, dtype: np.dtype[Any]) -> Transposed:
 
 
 def _fill(base: Any, blocksize: tuple[int, int], turn: bool, dtype: np.dtype[Any]) -> Filled:
-    """Put the entries of a canonical CSR array into blocks. The entries' numbers go first, as values."""
-    numbered = base.with_data(np.arange(1, base.nnz + 1)).tobsr(blocksize).canonical()
-    indptr, indices, numbers = numbered.indptr, numbered.indices, numbered.data
+    """Put the entries of a canonical CSR array into blocks, or into the transposes of those blocks."""
+    height, width = blocksize
+    indptr, indices, places = _core.blocks_of_rows(base.indptr, base.indices, height, width)
+    shape = (indices.size, height, width)
     if turn:
-        made = _transpose(numbered, numbers.dtype)
-        indptr, indices, numbers = made.indptr, made.indices, made.data
-    found = np.flatnonzero(numbers)
-    places = np.empty(base.nnz, dtype=np.int64)
-    places[numbers.ravel()[found] - 1] = found
-    empty = np.empty(numbers.shape, dtype=dtype)
-    return Filled(indptr, indices, empty, places).refill(base.data)
+        indptr, indices, order = _core.transpose(indptr, indices, base.shape[1] // width)
+        moved = np.empty_like(order)
+        moved[order] = np.arange(order.size, dtype=order.dtype)
+        block, inside = np.divmod(places, height * width)
+        row, column = np.divmod(inside, width)
+        places = moved[block].astype(np.int64) * (height * width) + column * height + row
+        shape = (indices.size, width, height)
+    # Never filled itself: `refill` knows the shape and the dtype from it.
+    like = np.empty(shape, dtype=dtype)
+    return Filled(indptr, indices, like, places).refill(base.data)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ... import _core
+from ...planner.structure import LEAST_FILL
 from ..registry import Cost, Executable, Kernel
 from . import blocks, csr, model, operand
 
@@ -28,10 +29,6 @@ SCATTER_SECONDS = 4e-9
 # Seconds per element of a product with a vector: its load, and its share of what each step costs a tile.
 ELEMENT_SECONDS = 0.17e-9
 STEP_ELEMENTS = 2
-# A CSR operand is put into blocks only if at least this share of their elements are entries. Full blocks
-# ran 1 (2 × 2) to 3 times (16 × 16) as fast as single entries at N = 128. The bound between is a guess
-# that was not measured; cost decides above it.
-LEAST_FILL = 0.5
 
 
 def best_form(problem: Problem, turn: bool) -> blocks.Form | None:
@@ -93,7 +90,7 @@ class _BlockKernel(Kernel):
             return f"wants blocks, this operand is {spec.format}"
         if self.form(problem) is None:
             if not spec.structure.block_fill:
-                return "how far entries fill blocks was not measured (it is with reuse=)"
+                return "how far entries fill blocks was not measured (it is once that pays)"
             (height, width), fill = max(spec.structure.block_fill, key=lambda found: found[1])
             return f"entries fill {fill:.0%} of the touched {height} × {width} blocks, or these do not fit"
         return model.refuse_dtype(problem) or model.refuse_arithmetic(problem)
