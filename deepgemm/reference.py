@@ -20,6 +20,7 @@ __all__ = [
     "gram",
     "matmul",
     "matmul_sparse",
+    "matmul_stack",
     "matmul_topk",
     "means",
     "normalized",
@@ -29,5 +30,4 @@ __all__ = [
     "sddmm",
     "sums",
     "variances",
-    "matmul_stack",
 ]

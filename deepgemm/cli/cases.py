@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..config import available_memory
 from ..datasets import banded, blocks, interactions, power_law, pruned_weights, uniform
 from ..matrices import list_matrices
 from ..planner.report import size
 from ..sparse import CSR, SparseArray
-from .files import available_memory
 
 __all__ = ["COLUMNS", "DTYPES", "Case", "Source", "sources"]
 

@@ -50,10 +50,9 @@ def matmul_stack(A: Any, B: Any, *, values: Any = None, dtype: npt.DTypeLike | N
         members.append(matmul(*pair, dtype=dtype))
     if not members:
         one = [X if is_sparse(X) or X.ndim == 1 else np.zeros(X.shape[-2:], X.dtype) for X in dense]
-        one = [_with_values(X, np.zeros(X.data.shape, own.dtype)) if is_sparse(X) else X for X in one]
+        one = [_with_values(X, np.zeros(np.shape(X.data), own.dtype)) if is_sparse(X) else X for X in one]
         empty = matmul(*one, dtype=dtype)
-        shape: tuple[int, ...] = (*batch, *empty.shape)
-        return np.empty(shape, empty.dtype)
+        return np.zeros((*batch, *empty.shape), empty.dtype)
     return np.stack(members).reshape(*batch, *members[0].shape)
 
 
