@@ -137,7 +137,7 @@ def _sums(A: Any, axis: int | None, term: Any, accumulator: np.dtype[Any]) -> Ar
         order = np.lexsort((lines, rows.indices)) if A.format == "csc" else np.arange(len(lines))
         runs = np.arange(len(order)) // _RUN
         found = _in_turn(runs, term(rows.values[order], None), -(-len(order) // _RUN), _LANES, accumulator)
-        return _in_turn(np.zeros(len(found), int), found, 1, _LANES, accumulator)[0]
+        return np.asarray(_in_turn(np.zeros(len(found), int), found, 1, _LANES, accumulator)[0])
 
 
 def _in_turn(result: Array, terms: Array, results: int, lanes: int, accumulator: np.dtype[Any]) -> Array:
