@@ -126,7 +126,7 @@ class Reductions(Operand):
         target = _mean_dtype(self.dtype) if dtype is None else canonical(dtype, f"{owner}: dtype")
         source = lines_of(self)
         axis = which_axis(owner, axis)
-        _require_real(owner, source)
+        require_real(owner, source)
         return _handed_out(owner, _variances(source, axis, _means(source, axis), ddof), target, out)
 
     def mean_var(self: Any, axis: Any = None, ddof: float = 0) -> tuple[Any, Any]:
@@ -142,7 +142,7 @@ class Reductions(Operand):
         target = _mean_dtype(self.dtype)
         source = lines_of(self)
         axis = which_axis(owner, axis)
-        _require_real(owner, source)
+        require_real(owner, source)
         means = _means(source, axis)
         variances = _variances(source, axis, means, ddof)
         return _handed_out(owner, means, target), _handed_out(owner, variances, target)
@@ -173,7 +173,7 @@ class Reductions(Operand):
         """
         owner = f"{type(self).__name__}.norms"
         source = lines_of(self)
-        _require_real(owner, source)
+        require_real(owner, source)
         found = line_norms(owner, source, one_axis(owner, axis), norm)
         return rounded(found, _mean_dtype(self.dtype))
 
@@ -325,7 +325,8 @@ def weighted(
     return _core.scale(source.indptr, source.indices, data, weights, by_index, divide, minor, dtype)
 
 
-def _require_real(owner: str, source: CompressedEntries) -> None:
+def require_real(owner: str, source: CompressedEntries) -> None:
+    """Refuse complex entries."""
     if source.dtype.kind == "c":
         raise UnsupportedError(f"{owner}: entries are {source.dtype}, expected real numbers; use abs() first")
 

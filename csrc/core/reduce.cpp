@@ -115,20 +115,21 @@ void chains_across(const CompressedView& a, const ReduceJob& job, typename Op::A
 }
 
 // The same in 16 lanes for each result. Results are done a block at a time, so that their lanes stay in
-// cache.
+// cache; threads share out the blocks.
 template <class Op, class I, bool Counts>
 Status lanes_across(const CompressedView& a, const ReduceJob& job, int threads, typename Op::Acc* out) {
   using Acc = typename Op::Acc;
   const auto* values = static_cast<const typename Op::Stored*>(a.values);
   const I* indptr = static_cast<const I*>(a.indptr);
   const I* indices = static_cast<const I*>(a.indices);
-  // A block's lanes take half of L2 or less, unless finding where the block begins in each line would then
-  // cost more than adding.
-  constexpr std::int64_t kLeastBlock = (1 << 19) / (kLanes * static_cast<std::int64_t>(sizeof(Acc)));
+  // A block's lanes take half of L2, or more where finding the beginning of the block in each line would
+  // otherwise cost more than adding, but never more than 256 MB.
+  constexpr std::int64_t kResultBytes = kLanes * static_cast<std::int64_t>(sizeof(Acc));
+  constexpr std::int64_t kLeastBlock = (1 << 19) / kResultBytes, kMostBlock = (1 << 28) / kResultBytes;
   const double searches =
       8.0 * static_cast<double>(a.major) / static_cast<double>(std::max<std::int64_t>(a.nnz, 1));
-  const std::int64_t block = std::clamp(static_cast<std::int64_t>(searches * static_cast<double>(a.minor)),
-                                        std::min(kLeastBlock, a.minor), a.minor);
+  const double wanted = std::min(searches * static_cast<double>(a.minor), static_cast<double>(kMostBlock));
+  const std::int64_t block = std::min(std::max(static_cast<std::int64_t>(wanted), kLeastBlock), a.minor);
   if (block == 0) return Status::ok;
   const std::int64_t tasks = (a.minor + block - 1) / block;
   if (parallel::task_count(threads, a.nnz, kEntriesPerTask) == 1) threads = 1;
