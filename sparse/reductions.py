@@ -28,10 +28,11 @@ _LEAST_SQUARES, _MOST_SQUARES = 2.0**-900, float(np.finfo(np.float64).max)
 class Reductions(Operand):
     """Reductions over rows, columns or everything; empty places count as zeros.
 
-    Results over one axis are dense vectors. The order of the additions is stated, and the same for every
+    Results over one axis are dense vectors. The order of the additions is stated, the same for every
     format and any number of threads: the entries of a row are added in 16 interleaved chains, lane = place
     among the entries of the row mod 16, joined by the tree l + 8, l + 4, l + 2, l + 1; those of a column in
-    one chain from top to bottom; and the sum of everything is that of the row sums, in 16 chains as well.
+    one chain from top to bottom. The sum of everything goes by rows (for CSC by columns, where it may
+    differ by rounding): runs of 2**14 entries are each added like a row, and their sums like another.
     `deepgemm.reference` holds the statements.
     """
 
@@ -125,7 +126,7 @@ class Reductions(Operand):
         target = _mean_dtype(self.dtype) if dtype is None else canonical(dtype, f"{owner}: dtype")
         source = lines_of(self)
         axis = which_axis(owner, axis)
-        _require_real(owner, source)
+        require_real(owner, source)
         return _handed_out(owner, _variances(source, axis, _means(source, axis), ddof), target, out)
 
     def mean_var(self: Any, axis: Any = None, ddof: float = 0) -> tuple[Any, Any]:
@@ -141,7 +142,7 @@ class Reductions(Operand):
         target = _mean_dtype(self.dtype)
         source = lines_of(self)
         axis = which_axis(owner, axis)
-        _require_real(owner, source)
+        require_real(owner, source)
         means = _means(source, axis)
         variances = _variances(source, axis, means, ddof)
         return _handed_out(owner, means, target), _handed_out(owner, variances, target)
@@ -172,7 +173,7 @@ class Reductions(Operand):
         """
         owner = f"{type(self).__name__}.norms"
         source = lines_of(self)
-        _require_real(owner, source)
+        require_real(owner, source)
         found = line_norms(owner, source, one_axis(owner, axis), norm)
         return rounded(found, _mean_dtype(self.dtype))
 
@@ -238,15 +239,14 @@ def reduced(
     center: Array | None = None,
 ) -> Any:
     """Reduce entries `data` with the structure of `source` over one axis or both; see csrc/core/reduce.h."""
-    along_rows = axis != 0
     return _core.reduce(
         reduction,
         source.indptr,
         source.indices,
         data,
         source.shape[1 - source._major],
-        along_rows == (source._major == 1),
-        along_rows,
+        axis == source._major,
+        axis == 1,
         accumulator,
         center,
         axis is None,
@@ -325,7 +325,8 @@ def weighted(
     return _core.scale(source.indptr, source.indices, data, weights, by_index, divide, minor, dtype)
 
 
-def _require_real(owner: str, source: CompressedEntries) -> None:
+def require_real(owner: str, source: CompressedEntries) -> None:
+    """Refuse complex entries."""
     if source.dtype.kind == "c":
         raise UnsupportedError(f"{owner}: entries are {source.dtype}, expected real numbers; use abs() first")
 

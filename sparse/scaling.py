@@ -12,7 +12,7 @@ from ..errors import ShapeError
 from ..rounding import rounded
 from . import convert
 from .core import Operand
-from .reductions import _require_real, line_norms, lines_of, one_axis, summable, weighted
+from .reductions import line_norms, lines_of, one_axis, require_real, summable, weighted
 from .validate import plain_array
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Scaling(Operand):
         owner = f"{type(self).__name__}.normalize"
         axis = one_axis(owner, axis)
         source = lines_of(self)
-        _require_real(owner, source)
+        require_real(owner, source)
         norms = line_norms(owner, source, axis, norm)
         norms[norms == 0] = 1
         target = self.dtype if is_inexact(self.dtype) else _FLOAT64

@@ -148,28 +148,11 @@ Reduction reduction_of(const std::string& name) {
   throw py::value_error("unknown reduction " + name);
 }
 
-// The sum of a vector in lanes, without an axis.
-py::array total_of(const py::array& values, Number number) {
-  const std::int64_t ends[2] = {0, values.size()};
-  CompressedView whole;
-  whole.indptr = ends;
-  whole.index_type = IndexType::i64;
-  whole.values = values.data();
-  whole.major = 1;
-  whole.nnz = values.size();
-  ReduceJob job;
-  job.stored = job.accumulator = number;
-  py::array out(values.dtype(), std::vector<py::ssize_t>{});
-  bool known;
-  reduce(whole, job, 1, out.mutable_data(), known);
-  return out;
-}
-
-// One result for each line or each index, or their total; see core/reduce.h. Deviations across lines give a
-// pair where there is an axis: the sums, and how many entries each has.
+// One result for each line or each index, or one of all entries; see core/reduce.h. Deviations across lines
+// give a pair: the sums, and how many entries each has.
 py::object reduced(const std::string& reduction, const py::array& indptr, const py::array& indices,
                    const py::array& values, std::int64_t minor, bool across, bool in_lanes,
-                   const py::dtype& dtype, const py::object& center, bool total) {
+                   const py::dtype& dtype, const py::object& center, bool all) {
   const CompressedView view = untyped_view(indptr, indices, values, minor);
   ReduceJob job;
   job.reduction = reduction_of(reduction);
@@ -177,7 +160,7 @@ py::object reduced(const std::string& reduction, const py::array& indptr, const 
   job.order = in_lanes ? Order::lanes : Order::chain;
   job.stored = number_of(values.dtype());
   job.accumulator = number_of(dtype);
-  const std::int64_t results = across ? view.minor : view.major;
+  const std::int64_t results = all ? 1 : across ? view.minor : view.major;
   py::array_t<std::int64_t> counts(across && !center.is_none() ? results : 0);
   if (job.reduction == Reduction::sum_of_deviations) {
     const auto array = center.cast<py::array>();
@@ -189,17 +172,17 @@ py::object reduced(const std::string& reduction, const py::array& indptr, const 
     job.one_center = array.size() == 1;
     if (across) job.counts = counts.mutable_data();
   }
-  py::array out = vector_of(dtype, results);
+  py::array out = all ? py::array(dtype, std::vector<py::ssize_t>{}) : vector_of(dtype, results);
   bool known;
   Status status;
   {
     void* to = out.mutable_data();
     const ReleaseGil released;
-    status = reduce(view, job, parallel::limit(), to, known);
+    status = all ? reduce_all(view.values, view.nnz, job, parallel::limit(), to, known)
+                 : reduce(view, job, parallel::limit(), to, known);
   }
   if (status != Status::ok) throw std::bad_alloc();
   if (!known) raise("DTypeError", "reduce: these dtypes are not compiled");
-  if (total) return total_of(out, job.accumulator);
   if (job.counts != nullptr) return py::make_tuple(out, counts);
   return out;
 }
@@ -215,7 +198,7 @@ void add_rows(py::module_& m) {
         py::arg("by_index"), py::arg("divide"), py::arg("minor"), py::arg("dtype"));
   m.def("reduce", &reduced, py::arg("reduction"), py::arg("indptr"), py::arg("indices"), py::arg("values"),
         py::arg("minor"), py::arg("across"), py::arg("in_lanes"), py::arg("dtype"),
-        py::arg("center") = py::none(), py::arg("total") = false);
+        py::arg("center") = py::none(), py::arg("all") = false);
 }
 
 }  // namespace deepgemm::bindings

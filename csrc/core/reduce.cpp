@@ -94,82 +94,42 @@ void each_in_range(const I* indices, std::int64_t begin, std::int64_t end, std::
   for (; begin < end && indices[begin] < high; ++begin) body(begin);
 }
 
-// The index below which `share` of the entries lie, by a sample.
-template <class I>
-std::int64_t index_below(const CompressedView& a, const I* sorted_sample, std::int64_t size, double share) {
-  if (share >= 1.0) return a.minor;
-  return size > 0 ? sorted_sample[static_cast<std::int64_t>(share * static_cast<double>(size))]
-                  : static_cast<std::int64_t>(share * static_cast<double>(a.minor));
-}
-
-// Entries of a line, on average, from which on threads pay: one thread runs through all entries without
-// regard for lines at 0.4 ns each, while several find the end of their part of each line by a mispredicted
-// branch (two threads at 69 a line 0.55 ns an entry, at 151 0.38; with the parts known beforehand hardly
-// less).
-constexpr std::int64_t kLeastLine = 128;
-
-// Counts: each thread reads indptr and, of its own entries, index and value, and updates a result anywhere in
-// its range: the results of one thread should stay in its cache.
+// One thread runs through all entries without regard for lines, at 0.4 ns an entry. Two threads, each with
+// half of the results, find the end of their part of each line by a mispredicted branch and took longer at
+// every length of lines that was tried (at 69 entries a line 0.55 ns, at 151 0.4 to 0.8), with the parts
+// known beforehand hardly less; filtering into a buffer without branches cost 0.6. Counts: index and value of
+// each entry once, and a result anywhere.
 template <class Op, class I, bool Counts>
-void chains_across(const CompressedView& a, const ReduceJob& job, int threads, typename Op::Acc* out) {
+void chains_across(const CompressedView& a, const ReduceJob& job, typename Op::Acc* out) {
   const auto* values = static_cast<const typename Op::Stored*>(a.values);
-  const I* indptr = static_cast<const I*>(a.indptr);
   const I* indices = static_cast<const I*>(a.indices);
-  constexpr std::int64_t kSample = 1024;
-  I sample[kSample];
-  const std::int64_t size = std::min(kSample, a.nnz);
-  for (std::int64_t s = 0; s < size; ++s) {
-    sample[s] = indices[static_cast<std::int64_t>(static_cast<double>(s) / static_cast<double>(size) *
-                                                  static_cast<double>(a.nnz))];
-  }
-  std::sort(sample, sample + size);
-  const bool short_lines = a.nnz < kLeastLine * a.major;
-  const std::int64_t tasks =
-      short_lines
-          ? 1
-          : std::min<std::int64_t>(threads, parallel::task_count(threads, a.nnz, 2 * kEntriesPerTask));
-  const auto bound = [&](std::int64_t task) {  // at whole cache lines of results, or two threads write to one
-    if (task == 0) return std::int64_t{0};
-    const std::int64_t i =
-        index_below(a, sample, size, static_cast<double>(task) / static_cast<double>(tasks));
-    const auto past = reinterpret_cast<std::uintptr_t>(out + i) % 64 / sizeof(*out);
-    return i == a.minor ? i : std::max<std::int64_t>(i - static_cast<std::int64_t>(past), 0);
-  };
-  parallel::run(threads, tasks, [&](std::int64_t task, int) {
-    const std::int64_t low = bound(task), high = bound(task + 1);
-    std::fill(out + low, out + high, typename Op::Acc{});
-    if constexpr (Counts) std::fill(job.counts + low, job.counts + high, std::int64_t{0});
-    if (low == high) return;
-    const auto add = [&](std::int64_t p) {
+  parallel::run(1, 1, [&](std::int64_t, int) {  // for the pool's care of the floating-point environment
+    std::fill(out, out + a.minor, typename Op::Acc{});
+    if constexpr (Counts) std::fill(job.counts, job.counts + a.minor, std::int64_t{0});
+    for (std::int64_t p = 0; p < a.nnz; ++p) {
       const I i = indices[p];
       out[i] = Op::join(out[i], Op::term(values[p], center_of(job, i)));
       if constexpr (Counts) ++job.counts[i];
-    };
-    if (tasks == 1) {
-      for (std::int64_t p = 0; p < a.nnz; ++p) add(p);
-      return;
-    }
-    for (std::int64_t line = 0; line < a.major; ++line) {
-      each_in_range(indices, indptr[line], indptr[line + 1], low, high, a.minor, add);
     }
   });
 }
 
 // The same in 16 lanes for each result. Results are done a block at a time, so that their lanes stay in
-// cache.
+// cache; threads share out the blocks.
 template <class Op, class I, bool Counts>
 Status lanes_across(const CompressedView& a, const ReduceJob& job, int threads, typename Op::Acc* out) {
   using Acc = typename Op::Acc;
   const auto* values = static_cast<const typename Op::Stored*>(a.values);
   const I* indptr = static_cast<const I*>(a.indptr);
   const I* indices = static_cast<const I*>(a.indices);
-  // A block's lanes take half of L2 or less, unless finding where the block begins in each line would then
-  // cost more than adding.
-  constexpr std::int64_t kLeastBlock = (1 << 19) / (kLanes * static_cast<std::int64_t>(sizeof(Acc)));
+  // A block's lanes take half of L2, or more where finding the beginning of the block in each line would
+  // otherwise cost more than adding, but never more than 256 MB.
+  constexpr std::int64_t kResultBytes = kLanes * static_cast<std::int64_t>(sizeof(Acc));
+  constexpr std::int64_t kLeastBlock = (1 << 19) / kResultBytes, kMostBlock = (1 << 28) / kResultBytes;
   const double searches =
       8.0 * static_cast<double>(a.major) / static_cast<double>(std::max<std::int64_t>(a.nnz, 1));
-  const std::int64_t block = std::clamp(static_cast<std::int64_t>(searches * static_cast<double>(a.minor)),
-                                        std::min(kLeastBlock, a.minor), a.minor);
+  const double wanted = std::min(searches * static_cast<double>(a.minor), static_cast<double>(kMostBlock));
+  const std::int64_t block = std::min(std::max(static_cast<std::int64_t>(wanted), kLeastBlock), a.minor);
   if (block == 0) return Status::ok;
   const std::int64_t tasks = (a.minor + block - 1) / block;
   if (parallel::task_count(threads, a.nnz, kEntriesPerTask) == 1) threads = 1;
@@ -194,7 +154,7 @@ Status lanes_across(const CompressedView& a, const ReduceJob& job, int threads, 
     for (std::int64_t line = 0; line < a.major; ++line) {
       each_in_range(indices, indptr[line], indptr[line + 1], low, high, a.minor, add);
     }
-    for (std::int64_t i = 0; i < high - low; ++i) out[low + i] = tree<Op>(lanes[i]);
+    for (std::int64_t i = 0; i < high - low; ++i) out[low + i] = tree<Op, kLanes>(lanes[i]);
   });
   return Status::ok;
 }
@@ -203,7 +163,7 @@ template <class Op, class I, bool Counts>
 Status reduce_across(const CompressedView& a, const ReduceJob& job, int threads, void* out) {
   auto* results = static_cast<typename Op::Acc*>(out);
   if (job.order == Order::lanes) return lanes_across<Op, I, Counts>(a, job, threads, results);
-  chains_across<Op, I, Counts>(a, job, threads, results);
+  chains_across<Op, I, Counts>(a, job, results);
   return Status::ok;
 }
 
@@ -262,6 +222,39 @@ Status reduce(const CompressedView& a, const ReduceJob& job, int threads, void* 
   if (known && job.stored == Number::f64) return run_of_reals<double>(a, job, threads, out, known);
   known = false;
   return Status::ok;
+}
+
+Status reduce_all(const void* values, std::int64_t count, ReduceJob job, int threads, void* out,
+                  bool& known) {
+  constexpr std::int64_t kRun = 1 << 14;
+  constexpr std::size_t kLargest = 16;  // bytes of a complex number
+  CompressedView runs;
+  runs.major = (count + kRun - 1) / kRun;
+  runs.nnz = count;
+  runs.values = values;
+  runs.index_type = IndexType::i64;
+  const std::size_t starts_bytes = static_cast<std::size_t>(runs.major + 1) * kLargest;
+  const Workspace memory(starts_bytes + static_cast<std::size_t>(runs.major) * kLargest);
+  if (memory.data() == nullptr) return Status::no_memory;
+  auto* starts = static_cast<std::int64_t*>(memory.data());
+  for (std::int64_t r = 0; r <= runs.major; ++r) starts[r] = std::min(r * kRun, count);
+  runs.indptr = starts;
+  void* results = static_cast<char*>(memory.data()) + starts_bytes;
+  job.direction = Direction::along;
+  job.order = Order::lanes;
+  const Status status = reduce(runs, job, threads, results, known);
+  if (status != Status::ok || !known) return status;
+
+  const std::int64_t ends[2] = {0, runs.major};
+  CompressedView last;
+  last.indptr = ends;
+  last.index_type = IndexType::i64;
+  last.values = results;
+  last.major = 1;
+  last.nnz = runs.major;
+  ReduceJob sum;
+  sum.stored = sum.accumulator = job.accumulator;
+  return reduce(last, sum, 1, out, known);
 }
 
 }  // namespace deepgemm

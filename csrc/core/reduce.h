@@ -35,7 +35,11 @@ struct ReduceJob {
 // Writes `a.major` results (along) or `a.minor` (across) of the accumulator type. Lines must be canonical;
 // integers wrap. Sums take i32 or i64 to i64, f32 to f32 or f64, and the others to themselves; the other
 // reductions take f32 or f64 to f64. False in `known` for anything else.
-// O(lines + entries) on each thread across lines, where threads share out the results by their indices.
+// O(lines + entries). Chains across lines are one thread's work, see reduce.cpp.
 Status reduce(const CompressedView& a, const ReduceJob& job, int threads, void* out, bool& known);
+
+// One result of all `count` values: runs of 2^14 of them in lanes, each like a line, and then their results.
+// `job` says which reduction of which types; a deviation has one center.
+Status reduce_all(const void* values, std::int64_t count, ReduceJob job, int threads, void* out, bool& known);
 
 }  // namespace deepgemm

@@ -70,12 +70,34 @@ struct Mask {
 template <class A>
 inline constexpr Mask<A> kMask{};
 
-template <class Op>
-typename Op::Acc tree(typename Op::Acc (&lanes)[kLanes]) {
-  for (int l = 0; l < 8; ++l) lanes[l] = Op::join(lanes[l], lanes[l + 8]);
-  for (int l = 0; l < 4; ++l) lanes[l] = Op::join(lanes[l], lanes[l + 4]);
-  for (int l = 0; l < 2; ++l) lanes[l] = Op::join(lanes[l], lanes[l + 2]);
-  return Op::join(lanes[0], lanes[1]);
+// Lanes l and l + W / 2, then l + W / 4, ..., l + 1. With fewer than 16 lanes the others are zero.
+template <class Op, int W>
+typename Op::Acc tree(typename Op::Acc* lanes) {
+  for (int l = 0; l < W / 2; ++l) lanes[l] = Op::join(lanes[l], lanes[l + W / 2]);
+  if constexpr (W > 2) {
+    return tree<Op, W / 2>(lanes);
+  } else {
+    return lanes[0];
+  }
+}
+
+// Joins the contributions of p[0..count), count <= W, to W lanes; W values can be read.
+template <class Op, int W>
+void join_some(const typename Op::Stored* p, std::int64_t count, double center, typename Op::Acc* lanes) {
+  using A = typename Op::Acc;
+  const auto* keep = kMask<A>.first(count);
+  for (int l = 0; l < W; ++l) {
+    const auto bits = std::bit_cast<typename Mask<A>::Bits>(Op::term(p[l], center)) & keep[l];
+    lanes[l] = Op::join(lanes[l], std::bit_cast<A>(bits));
+  }
+}
+
+// A line of up to W entries, W of which can be read.
+template <class Op, int W>
+typename Op::Acc short_line(const typename Op::Stored* p, std::int64_t count, double center) {
+  typename Op::Acc lanes[W] = {};
+  join_some<Op, W>(p, count, center, lanes);
+  return tree<Op, W>(lanes);
 }
 
 // The entries p[0..n) in 16 lanes. `readable` values may be read from p on, n or more of them.
@@ -83,24 +105,28 @@ template <class Op>
 typename Op::Acc in_lanes(const typename Op::Stored* p, std::int64_t n, std::int64_t readable,
                           double center) {
   using A = typename Op::Acc;
-  using S = typename Op::Stored;
+  constexpr bool kMasks = std::is_arithmetic_v<A>;  // complex sums are masked by a loop
+  if constexpr (kMasks) {
+    if (n <= 4 && readable >= 4) return n == 0 ? A{} : short_line<Op, 4>(p, n, center);
+    if (n <= 8 && readable >= 8) return short_line<Op, 8>(p, n, center);
+  }
   A lanes[kLanes] = {};
   std::int64_t k = 0;
   for (; k + kLanes <= n; k += kLanes) {
     for (int l = 0; l < kLanes; ++l) lanes[l] = Op::join(lanes[l], Op::term(p[k + l], center));
   }
-  if constexpr (std::is_arithmetic_v<A>) {
-    if (k < n && k + kLanes <= readable) {
-      const auto* keep = kMask<A>.first(n - k);
-      for (int l = 0; l < kLanes; ++l) {
-        const auto bits = std::bit_cast<typename Mask<A>::Bits>(Op::term(p[k + l], center)) & keep[l];
-        lanes[l] = Op::join(lanes[l], std::bit_cast<A>(bits));
-      }
+  const std::int64_t rest = n - k;
+  if constexpr (kMasks) {
+    if (rest > 0 && rest <= 8 && k + 8 <= readable) {
+      join_some<Op, 8>(p + k, rest, center, lanes);
+      k = n;
+    } else if (rest > 8 && k + kLanes <= readable) {
+      join_some<Op, kLanes>(p + k, rest, center, lanes);
       k = n;
     }
   }
-  for (int l = 0; k < n; ++k, ++l) lanes[l] = Op::join(lanes[l], Op::term(static_cast<S>(p[k]), center));
-  return tree<Op>(lanes);
+  for (int l = 0; k < n; ++k, ++l) lanes[l] = Op::join(lanes[l], Op::term(p[k], center));
+  return tree<Op, kLanes>(lanes);
 }
 
 // `acc` and the entries p[0..n) in one chain.

@@ -12,6 +12,7 @@ from ..rounding import rounded
 from .operands import Array, canonical_rows, entries_of
 
 _LANES = 16
+_RUN = 2**14
 
 
 def sums(A: Any, axis: int | None = None, *, dtype: npt.DTypeLike | None = None) -> Array:
@@ -19,8 +20,9 @@ def sums(A: Any, axis: int | None = None, *, dtype: npt.DTypeLike | None = None)
 
     The entries of a row, in ascending order of columns, go to 16 chains in turn; then chain ``l`` takes up
     chain ``l + 8``, then ``l + 4``, ``l + 2`` and ``l + 1``. The entries of a column form one chain from top
-    to bottom. The sum of all is that of the row sums, in the order of a row. Chains begin at +0; entries
-    stored more than once are summed first, as in `matmul`. Integers are added in int64 or uint64 and wrap.
+    to bottom. The sum of all, by rows (by columns for CSC), is made of runs of 2**14 entries, each added
+    like a row, and of their sums, added like another. Chains begin at +0; entries stored more than once
+    are summed first, as in `matmul`. Integers are added in int64 or uint64 and wrap.
 
     Parameters
     ----------
@@ -130,8 +132,12 @@ def _sums(A: Any, axis: int | None, term: Any, accumulator: np.dtype[Any]) -> Ar
             order = np.lexsort((lines, rows.indices))
             columns = rows.indices[order]
             return _in_turn(columns, term(rows.values[order], columns), A.shape[1], 1, accumulator)
-        found = _in_turn(lines, term(rows.values, lines), A.shape[0], _LANES, accumulator)
-        return found if axis == 1 else _in_turn(np.zeros(len(found), int), found, 1, _LANES, accumulator)[0]
+        if axis == 1:
+            return _in_turn(lines, term(rows.values, lines), A.shape[0], _LANES, accumulator)
+        order = np.lexsort((lines, rows.indices)) if A.format == "csc" else np.arange(len(lines))
+        runs = np.arange(len(order)) // _RUN
+        found = _in_turn(runs, term(rows.values[order], None), -(-len(order) // _RUN), _LANES, accumulator)
+        return np.asarray(_in_turn(np.zeros(len(found), int), found, 1, _LANES, accumulator)[0])
 
 
 def _in_turn(result: Array, terms: Array, results: int, lanes: int, accumulator: np.dtype[Any]) -> Array:

@@ -32,7 +32,9 @@ def test_sums(dtype):
     zero = np.dtype(dtype).type(0)
     rows = [slow_lanes(A.data[A.indptr[i] : A.indptr[i + 1]], zero) for i in range(17)]
     testing.assert_same(reference.sums(A, 1), np.array(rows, dtype))
-    testing.assert_same(reference.sums(A), np.asarray(slow_lanes(rows, zero), dtype))
+    testing.assert_same(reference.sums(A), np.asarray(slow_lanes(A.data, zero), dtype))
+    by_columns = np.asarray(slow_lanes(A.tocsc().data, zero), dtype)
+    testing.assert_same(reference.sums(A.tocsc()), by_columns)
     columns = [zero] * A.shape[1]
     for j, value in zip(A.indices, A.data, strict=True):  # rows come one after the other
         columns[j] = columns[j] + value
