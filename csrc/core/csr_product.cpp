@@ -4,9 +4,9 @@
 
 #include "core/dense.h"
 #include "core/kernel_args.h"
+#include "core/panels.h"
 #include "core/parallel.h"
 #include "core/partition.h"
-#include "core/workspace.h"
 
 namespace deepgemm {
 namespace {
@@ -14,12 +14,6 @@ namespace {
 // A task should outlast the handing over of a task between threads (about a microsecond) a few times.
 // Units are roughly nanoseconds of one core.
 constexpr std::int64_t kWorkPerTask = 4000;
-
-// Operands whose columns do not lie side by side are packed, a panel of columns at a time. The panel
-// is as wide as this many bytes of one row, and narrower where the packed copies would take more than
-// kFreeBytes and a twelfth of operands and result: a product promises to stay within a tenth of them.
-constexpr std::int64_t kPanelRowBytes = 256;
-constexpr std::int64_t kFreeBytes = 8 << 20;
 
 class CsrProduct final : public Product {
  public:
@@ -36,57 +30,12 @@ class CsrProduct final : public Product {
   Status run(const DenseView& x, const DenseView& y, int threads) const override {
     if (y.rows == 0 || y.cols == 0) return Status::ok;
     if (id_ == KernelId::csr_vector) return run_vector(x, y, threads);
-    const bool packs_x = needs_packing(x), packs_y = needs_packing(y);
-    if (!packs_x && !packs_y) {
-      run_panel(x, y, threads);
-      return Status::ok;
-    }
-    const std::int64_t width = panel_columns(x, y);
-    const std::size_t size = size_of(s_.dtype);
-    const Workspace memory(static_cast<std::size_t>(packed_rows(x, y) * width) * size);
-    char* buffer = static_cast<char*>(memory.data());
-    if (buffer == nullptr) return Status::no_memory;
-    for (std::int64_t column = 0; column < y.cols; column += width) {
-      const std::int64_t n = std::min(width, y.cols - column);
-      DenseView x_panel = columns(x, column, n, size), y_panel = columns(y, column, n, size);
-      char* free = buffer;
-      if (packs_x) {
-        const DenseView packed{free, x.rows, n, n, 1};
-        dense::copy(x_panel, packed, size, threads);
-        x_panel = packed;
-        free += static_cast<std::size_t>(x.rows * n) * size;
-      }
-      if (packs_y) {
-        const DenseView packed{free, y.rows, n, n, 1};
-        run_panel(x_panel, packed, threads);
-        dense::copy(packed, y_panel, size, threads);
-      } else {
-        run_panel(x_panel, y_panel, threads);
-      }
-    }
-    return Status::ok;
+    const panels::Wanted wanted{static_cast<std::int64_t>(s_.nnz * size_of(s_.dtype)), size_of(s_.dtype)};
+    return panels::run(x, y, wanted, threads,
+                       [&](const DenseView& a, const DenseView& b) { run_panel(a, b, threads); });
   }
 
  private:
-  static bool needs_packing(const DenseView& v) { return v.col_stride != 1 && v.cols > 1; }
-
-  static DenseView columns(const DenseView& v, std::int64_t first, std::int64_t count, std::size_t size) {
-    char* data = static_cast<char*>(v.data) + first * v.col_stride * static_cast<std::int64_t>(size);
-    return {data, v.rows, count, v.row_stride, v.col_stride};
-  }
-
-  std::int64_t panel_columns(const DenseView& x, const DenseView& y) const {
-    const std::int64_t size = static_cast<std::int64_t>(size_of(s_.dtype));
-    const std::int64_t given = (s_.nnz + (x.rows + y.rows) * x.cols) * size;
-    const std::int64_t budget = std::max(kFreeBytes, given / 12);
-    const std::int64_t affordable = budget / std::max<std::int64_t>(packed_rows(x, y) * size, 1);
-    return std::min(std::clamp<std::int64_t>(affordable, 1, kPanelRowBytes / size), x.cols);
-  }
-
-  std::int64_t packed_rows(const DenseView& x, const DenseView& y) const {
-    return (needs_packing(x) ? x.rows : 0) + (needs_packing(y) ? y.rows : 0);
-  }
-
   Status run_vector(const DenseView& x, const DenseView& y, int threads) const {
     const dense::ContiguousVector vector(x, size_of(s_.dtype), threads);
     if (vector.data() == nullptr) return Status::no_memory;

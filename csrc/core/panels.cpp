@@ -1,0 +1,87 @@
+#include "core/panels.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "core/dense.h"
+#include "core/workspace.h"
+
+namespace deepgemm::panels {
+namespace {
+
+constexpr std::int64_t kLine = 64;
+constexpr std::int64_t kFreeBytes = 8 << 20;
+
+bool needs_packing(const DenseView& v) { return v.col_stride != 1 && v.cols > 1; }
+
+DenseView columns(const DenseView& v, std::int64_t first, std::int64_t count, std::int64_t size) {
+  return {static_cast<char*>(v.data) + first * v.col_stride * size, v.rows, count, v.row_stride,
+          v.col_stride};
+}
+
+// Elements from one packed row to the next: whole lines, unless a row is shorter than a line.
+std::int64_t packed_stride(std::int64_t width, std::int64_t size) {
+  const std::int64_t bytes = width * size;
+  return bytes < kLine ? width : (bytes + kLine - 1) / kLine * kLine / size;
+}
+
+// The columns of each panel: as many as `rows` packed rows may have, in panels of about one width.
+std::int64_t panel_width(std::int64_t cols, std::int64_t rows, std::int64_t budget, std::int64_t size) {
+  const std::int64_t line = std::max<std::int64_t>(kLine / size, 1);
+  std::int64_t most =
+      std::clamp<std::int64_t>(budget / std::max<std::int64_t>(rows * size, 1), 1, kRowBytes / size);
+  if (most >= line) most = most / line * line;
+  if (cols <= most) return cols;
+  const std::int64_t count = (cols + most - 1) / most, even = (cols + count - 1) / count;
+  return std::min(most, (even + line - 1) / line * line);
+}
+
+}  // namespace
+
+Status run(const DenseView& x, const DenseView& y, const Wanted& wanted, int threads, PanelFn fn,
+           void* context) {
+  const std::int64_t size = static_cast<std::int64_t>(wanted.size);
+  const std::int64_t given = wanted.stored + (x.rows + y.rows) * x.cols * size;
+  const std::int64_t budget = std::max(kFreeBytes, given / 12);
+  bool packs_x = needs_packing(x) || wanted.aligned_x, packs_y = needs_packing(y) || wanted.aligned_y;
+  // Copies for alignment alone must not make panels narrower than they would be.
+  const std::int64_t whole = std::min(x.cols * size, kRowBytes);
+  const auto fits = [&] { return ((packs_x ? x.rows : 0) + (packs_y ? y.rows : 0)) * whole <= budget; };
+  if (!fits()) packs_y = needs_packing(y);
+  if (!fits()) packs_x = needs_packing(x);
+  if (!packs_x && !packs_y) {
+    fn(context, x, y);
+    return Status::ok;
+  }
+  const std::int64_t rows = (packs_x ? x.rows : 0) + (packs_y ? y.rows : 0);
+  const std::int64_t width = panel_width(y.cols, rows, budget, size), stride = packed_stride(width, size);
+  const Workspace memory(static_cast<std::size_t>(rows * stride * size));
+  char* buffer = static_cast<char*>(memory.data());
+  if (buffer == nullptr) return Status::no_memory;
+  char* y_buffer = buffer + (packs_x ? x.rows * stride * size : 0);
+  for (std::int64_t column = 0; column < y.cols; column += width) {
+    const std::int64_t n = std::min(width, y.cols - column);
+    DenseView x_panel = columns(x, column, n, size);
+    const DenseView y_panel = columns(y, column, n, size);
+    if (packs_x) {
+      const DenseView packed{buffer, x.rows, n, stride, 1};
+      dense::copy(x_panel, packed, wanted.size, threads);
+      x_panel = packed;
+    }
+    const DenseView result = packs_y ? DenseView{y_buffer, y.rows, n, stride, 1} : y_panel;
+    fn(context, x_panel, result);
+    if (packs_y) dense::copy(result, y_panel, wanted.size, threads);
+  }
+  return Status::ok;
+}
+
+bool straddles_lines(const DenseView& v, std::size_t size) {
+  const auto bytes = static_cast<std::uintptr_t>(size);
+  const auto row = static_cast<std::uintptr_t>(v.cols) * bytes;
+  const auto offset = reinterpret_cast<std::uintptr_t>(v.data) % kLine;
+  const auto step = static_cast<std::uintptr_t>(std::abs(v.row_stride)) * bytes;
+  if (row <= kLine && kLine % row == 0 && offset % row == 0 && step % row == 0) return false;
+  return offset != 0 || step % kLine != 0;
+}
+
+}  // namespace deepgemm::panels

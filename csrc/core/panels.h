@@ -1,0 +1,45 @@
+// Products in panels of columns: operands that kernels cannot read well as they lie are copied, a panel
+// of their columns at a time, into aligned rows that stand side by side.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+
+#include "core/types.h"
+
+namespace deepgemm::panels {
+
+// Bytes of one row of a panel: narrow enough that 128 rows stay in an L1 of 48 KB, and wide enough that
+// streaming S once for each panel costs little (4 vectors of 64 bytes).
+constexpr std::int64_t kRowBytes = 256;
+
+struct Wanted {
+  std::int64_t stored;     // bytes of S, which count towards what the copies may take
+  std::size_t size;        // bytes of one element
+  bool aligned_x = false;  // copy X also where its columns lie side by side
+  bool aligned_y = false;  // the same for Y
+};
+
+using PanelFn = void (*)(void* context, const DenseView& x, const DenseView& y);
+
+// Calls fn for panels of all columns, one after another, with views of unit column stride: x holds what
+// X holds, and what is put into y goes to Y. Without any copying there is one panel of all columns.
+// Copies take at most a few megabytes or a twelfth of operands and result: a product promises to stay
+// within a tenth of them. What is only `aligned_` is given up where that would make panels narrow.
+Status run(const DenseView& x, const DenseView& y, const Wanted& wanted, int threads, PanelFn fn,
+           void* context);
+
+template <class F>
+Status run(const DenseView& x, const DenseView& y, const Wanted& wanted, int threads, F&& body) {
+  using Body = std::remove_reference_t<F>;
+  return run(
+      x, y, wanted, threads,
+      [](void* context, const DenseView& a, const DenseView& b) { (*static_cast<Body*>(context))(a, b); },
+      const_cast<void*>(static_cast<const void*>(std::addressof(body))));
+}
+
+// Whether a row of `v` lies in more cache lines than its bytes need.
+bool straddles_lines(const DenseView& v, std::size_t size);
+
+}  // namespace deepgemm::panels
