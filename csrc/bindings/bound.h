@@ -33,6 +33,7 @@ std::unique_ptr<BoundProduct> bind_product(std::unique_ptr<Product> product, DTy
 // Adds sddmm and gram to the module.
 void add_sampled(py::module_& module);
 void add_bsr(py::module_& module);
+void add_tiled(py::module_& module);
 // Adds the raw type Runner to the module.
 void add_runner(py::module_& module);
 

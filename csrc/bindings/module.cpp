@@ -362,6 +362,7 @@ PYBIND11_MODULE(_core, m) {
   add_threads(m);
   add_sampled(m);
   add_bsr(m);
+  add_tiled(m);
   add_runner(m);
   add_spgemm(m);
   m.def("cpu_info", &cpu_info);

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstring>
 
+#include "core/copy_args.h"
+#include "core/kernel_table.h"
 #include "core/parallel.h"
 
 namespace deepgemm::dense {
@@ -11,6 +13,7 @@ namespace {
 
 constexpr std::int64_t kBlock = 32;  // a square of 32 lines stays in L1 on both sides
 constexpr std::int64_t kElementsPerTask = 1 << 15;
+constexpr std::int64_t kLeastTurn = 4;  // fewer rows or columns leave most of a square of registers empty
 
 template <class Word>
 void copy_rows(const DenseView& from, const DenseView& to, std::int64_t r0, std::int64_t r1) {
@@ -119,6 +122,23 @@ void for_each_row(const DenseView& view, int threads, const Body& body) {
   });
 }
 
+// Copies columns that lie side by side into rows that do, by a kernel. False if these are none.
+bool turn(const DenseView& from, const DenseView& to, std::size_t size, int threads) {
+  if (from.row_stride != 1 || to.col_stride != 1 || std::min(to.rows, to.cols) < kLeastTurn) return false;
+  if (size != 4 && size != 8) return false;
+  const DType moved_as = size == 4 ? DType::f32 : DType::f64;
+  const FoundKernel found = find_kernel(KernelId::dense_turn, moved_as, IndexType::i32, best_isa());
+  if (found.run == nullptr) return false;
+  const TurnArgs args{from.data, from.col_stride, to.data, to.row_stride, to.rows, to.cols};
+  const std::int64_t bands = (to.rows + kTurnRows - 1) / kTurnRows;
+  const std::int64_t tasks =
+      std::min(parallel::task_count(threads, to.rows * to.cols, kElementsPerTask), bands);
+  parallel::run(threads, tasks, [&](std::int64_t task, int thread) {
+    found.run(&args, bands * task / tasks, bands * (task + 1) / tasks, thread, nullptr);
+  });
+  return true;
+}
+
 }  // namespace
 
 double sample_zeros(const DenseView& view, DType dtype, std::int64_t samples) {
@@ -169,6 +189,7 @@ void gather_nonzeros(const DenseView& view, DType dtype, const std::int64_t* row
 }
 
 void copy(const DenseView& from, const DenseView& to, std::size_t size, int threads) {
+  if (turn(from, to, size, threads) || turn(from.transposed(), to.transposed(), size, threads)) return;
   const std::int64_t blocks = (to.rows + kBlock - 1) / kBlock;
   const std::int64_t tasks = std::min(parallel::task_count(threads, to.rows * to.cols, kElementsPerTask),
                                       std::max<std::int64_t>(blocks, 1));

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::int64_t kLine = 64;
 constexpr std::int64_t kFreeBytes = 8 << 20;
+constexpr std::int64_t kOften = 4;  // copying a row costs about as much as this many entries that use it
 
 bool needs_packing(const DenseView& v) { return v.col_stride != 1 && v.cols > 1; }
 
@@ -36,6 +37,15 @@ std::int64_t panel_width(std::int64_t cols, std::int64_t rows, std::int64_t budg
   return std::min(most, (even + line - 1) / line * line);
 }
 
+bool straddles_lines(const DenseView& v, std::size_t size) {
+  const auto bytes = static_cast<std::uintptr_t>(size);
+  const auto row = static_cast<std::uintptr_t>(v.cols) * bytes;
+  const auto offset = reinterpret_cast<std::uintptr_t>(v.data) % kLine;
+  const auto step = static_cast<std::uintptr_t>(std::abs(v.row_stride)) * bytes;
+  if (row <= kLine && kLine % row == 0 && offset % row == 0 && step % row == 0) return false;
+  return offset != 0 || step % kLine != 0;
+}
+
 }  // namespace
 
 Status run(const DenseView& x, const DenseView& y, const Wanted& wanted, int threads, PanelFn fn,
@@ -54,7 +64,9 @@ Status run(const DenseView& x, const DenseView& y, const Wanted& wanted, int thr
     return Status::ok;
   }
   const std::int64_t rows = (packs_x ? x.rows : 0) + (packs_y ? y.rows : 0);
-  const std::int64_t width = panel_width(y.cols, rows, budget, size), stride = packed_stride(width, size);
+  const std::int64_t width = panel_width(y.cols, rows, budget, size);
+  const std::int64_t padded = packed_stride(width, size);
+  const std::int64_t stride = rows * padded * size <= budget ? padded : width;
   const Workspace memory(static_cast<std::size_t>(rows * stride * size));
   char* buffer = static_cast<char*>(memory.data());
   if (buffer == nullptr) return Status::no_memory;
@@ -75,13 +87,10 @@ Status run(const DenseView& x, const DenseView& y, const Wanted& wanted, int thr
   return Status::ok;
 }
 
-bool straddles_lines(const DenseView& v, std::size_t size) {
-  const auto bytes = static_cast<std::uintptr_t>(size);
-  const auto row = static_cast<std::uintptr_t>(v.cols) * bytes;
-  const auto offset = reinterpret_cast<std::uintptr_t>(v.data) % kLine;
-  const auto step = static_cast<std::uintptr_t>(std::abs(v.row_stride)) * bytes;
-  if (row <= kLine && kLine % row == 0 && offset % row == 0 && step % row == 0) return false;
-  return offset != 0 || step % kLine != 0;
+bool used_often(const DenseView& v, std::int64_t entries) { return entries >= kOften * v.rows; }
+
+bool worth_aligning(const DenseView& x, std::size_t size, std::int64_t entries) {
+  return used_often(x, entries) && straddles_lines(x, size);
 }
 
 }  // namespace deepgemm::panels

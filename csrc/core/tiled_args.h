@@ -1,0 +1,28 @@
+// What the kernel on tiles is told, as plain data; see core/tiled.h for the layout.
+#pragma once
+
+#include <cstdint>
+
+namespace deepgemm {
+
+// csr_tiled does blocks of rows [begin, end) of Y = S X; X and Y have unit column stride, and strides
+// count elements.
+struct TiledArgs {
+  const std::int64_t* entry_start;
+  const std::int64_t* row_start;
+  const std::uint16_t* row;
+  const std::uint16_t* length;
+  const std::uint16_t* index;
+  const void* values;  // a vector may be read beyond the last one
+  std::int64_t block_rows, panel_cols, panels;
+  const void* x;
+  std::int64_t x_stride;
+  void* y;
+  std::int64_t y_stride;
+  std::int64_t columns;
+};
+
+// Bytes behind the last value that may be read.
+constexpr int kTiledOverread = 64;
+
+}  // namespace deepgemm

@@ -1,0 +1,90 @@
+"""Native product of tiles of rows and columns, the rows of each in order of length, with a dense matrix."""
+
+# ruff: noqa: D102 -- the methods of kernels are documented in registry.Kernel
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ... import _core
+from ..registry import Cost, Executable, Kernel
+from . import model, operand
+
+if TYPE_CHECKING:
+    from ...planner.machine import Machine
+    from ...planner.problem import Problem
+
+# How csrc/core/tiled.cpp chooses panels, and csrc/core/panels.h the columns of one pass.
+ROW_ENTRIES = 24
+LEAST_PANEL, USEFUL_PANEL, MOST_PANEL = 128, 2048, 65472
+PASS_BYTES = 256
+# Share of the FMA peak that passes reach on operands in L1 or L2: each FMA also loads a vector of X.
+EFFICIENCY = 0.6
+# Seconds for each entry in each pass, and for each row of each tile (accumulators come and go).
+ENTRY_SECONDS = 0.1e-9
+ROW_SECONDS = 2e-9
+# A copy of X is made where its rows are read at least this often (csrc/core/tiled_product.cpp).
+COPY_ENTRIES = 4
+
+
+def panel_columns(rows: int, columns: int, nnz: int) -> int:
+    """Return how many columns of S one tile has."""
+    width = columns // max(nnz // max(rows, 1) // ROW_ENTRIES, 1)
+    width = max(-(-width // 64) * 64, LEAST_PANEL)
+    if width > USEFUL_PANEL:
+        width = -(-columns // 64) * 64
+    return min(max(width, 64), MOST_PANEL)
+
+
+class Tiled(Kernel):
+    """Tiles whose rows of X stay near, with rows of one length side by side.
+
+    The accumulators of a row begin with what the panels before left in Y, so every chain stays in order.
+    """
+
+    name = "csr_tiled"
+    summary = (
+        "tiles of rows and columns (a bought layout) × dense, rows of X near and ends of loops predicted"
+    )
+
+    def refuse(self, problem: Problem) -> str | None:
+        if len(problem.sparse_sides) != 1:
+            return "wants one sparse operand" if not problem.sparse_sides else "wants a dense operand"
+        if problem.accumulator.startswith("complex"):
+            return "tiles hold real values only"
+        return model.refuse_dtype(problem) or model.refuse_arithmetic(problem)
+
+    def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
+        form, size = problem.normal, problem.itemsize
+        width = panel_columns(form.m, form.k, form.nnz)
+        panels = -(-form.k // width)
+        passes = -(-form.n * size // PASS_BYTES)
+        listed = min(form.m * panels, form.m + form.nnz)
+        vector_bytes = machine.vector_bytes(isa)
+        lanes = model.vectors(form.n, problem, vector_bytes) * vector_bytes // size
+        rate = machine.flop_rate(isa, problem.accumulator) * EFFICIENCY
+        busy = form.nnz * lanes * model.flops(problem) / rate
+        busy += passes * (form.nnz * ENTRY_SECONDS + listed * ROW_SECONDS)
+        row_bytes = min(form.n * size, PASS_BYTES)
+        x_bytes, y_bytes = form.k * form.n * size, form.m * form.n * size
+        streamed = passes * form.nnz * (size + 2)
+        copied = 0
+        if form.nnz >= COPY_ENTRIES * form.k:
+            copied = 2 * x_bytes
+        if panels > 1 and passes > 1:
+            copied += 2 * y_bytes
+
+        def seconds(threads: int) -> float:
+            share = model.balance(form, threads)
+            whole = max(1, int(share))
+            fetched = machine.read(form.nnz * form.n * size, min(width, form.k) * row_bytes, whole)
+            moved = machine.read(streamed + 2 * y_bytes + copied, streamed + x_bytes + y_bytes, whole)
+            return max(busy / share, fetched) + moved
+
+        once, threads = model.best_threads(problem, machine, form.m, seconds)
+        name, conversion, nbytes = operand.conversion(problem, machine, "row", "tiled")
+        return Cost(once + model.call_seconds(problem, machine), conversion, 0, nbytes, threads, name)
+
+    def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
+        stands_left = problem.normal.side == "left"
+        tiles = operand.tiles(problem, left if stands_left else right)
+        return Executable(_core.tiled_product(isa, tiles.tiled), transposed=not stands_left)
