@@ -152,7 +152,7 @@ def test_complex_operands_are_refused_by_name():
 def test_the_core_refuses_what_does_not_fit(arguments):
     indptr, indices = np.array([0, 1, 2], "i4"), np.array([0, 1], "i4")
     if arguments == "complex":
-        with pytest.raises(dg.UnsupportedError, match="tiled: real values only"):
+        with pytest.raises(dg.UnsupportedError, match="tiled: real values and at most"):
             _core.tiled_build(indptr, indices, np.ones(2, "F"), 2)
     else:
         tiled = _core.tiled_build(indptr, indices, np.ones(2, "f4"), 2)

@@ -25,7 +25,9 @@ std::unique_ptr<BoundTiled> bind_tiled(std::unique_ptr<Tiled> tiled, const Compr
 std::unique_ptr<BoundTiled> build(const py::array& indptr, const py::array& indices, const py::array& values,
                                   std::int64_t minor) {
   const CompressedView view = compressed_view(indptr, indices, &values, minor);
-  if (is_complex(view.dtype)) raise("UnsupportedError", "tiled: real values only");
+  if (is_complex(view.dtype) || view.minor > (std::int64_t{1} << 32)) {
+    raise("UnsupportedError", "tiled: real values and at most 2**32 columns only");
+  }
   std::unique_ptr<Tiled> tiled;
   {
     const ReleaseGil released;

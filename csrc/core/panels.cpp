@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::int64_t kLine = 64;
 constexpr std::int64_t kFreeBytes = 8 << 20;
-constexpr std::int64_t kOften = 4;  // copying a row costs about as much as this many entries that use it
+constexpr std::int64_t kOften = 8;  // copying a row costs about as much as this many entries that use it
 
 bool needs_packing(const DenseView& v) { return v.col_stride != 1 && v.cols > 1; }
 

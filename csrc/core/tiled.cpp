@@ -13,14 +13,15 @@ namespace {
 constexpr std::int64_t kBuildWorkPerTask = 1 << 14;
 
 // A row should find about this many entries in a tile, for its accumulators are loaded and stored once for
-// each. 2048² at 128 columns: panels of 128 columns of S at density 0.5 (132 GFLOP/s; 93 with 256), 256 at
-// 0.1 (103; 96 with 128), 512 at 0.05 (88; 72 with 128), one panel of 2048 at 0.02 (82; 46 with 128).
-constexpr std::int64_t kRowEntries = 24;
+// each. 2048² at 128 columns, one thread: panels of 128 columns of S at density 0.5 (132 GFLOP/s; 93 with
+// 256), 192 at 0.1 (116; 112 with 128, 114 with 256), 512 at 0.05 (88; 72 with 128), one panel of 2048 at
+// 0.02 (82; 46 with 128).
+constexpr std::int64_t kRowEntries = 20;
 constexpr std::int64_t kLeastPanel = 128;
+constexpr std::int64_t kPanelStep = 32;
 // Rows of X of 256 bytes that fill half of an L2 of one megabyte: where a panel of kRowEntries would be
 // wider than that, panels save nothing.
 constexpr std::int64_t kUsefulPanel = 2048;
-constexpr std::int64_t kMostPanel = 65472;  // lengths and columns have 16 bits
 
 // Windows in which rows are sorted. Larger ones find more rows of one length and lose the order that
 // neighbours of one matrix often have (copter2 at 8 columns, one thread: 36 GFLOP/s, 30 unbounded).
@@ -33,9 +34,8 @@ std::int64_t round_up(std::int64_t n, std::int64_t step) { return (n + step - 1)
 void choose_shape(TiledStructure& t) {
   const std::int64_t row_entries = t.nnz / std::max<std::int64_t>(t.rows, 1);
   std::int64_t width = t.cols / std::max<std::int64_t>(row_entries / kRowEntries, 1);
-  width = std::max(round_up(width, 64), kLeastPanel);
-  if (width > kUsefulPanel) width = round_up(t.cols, 64);
-  t.panel_cols = std::min(std::max<std::int64_t>(width, 64), kMostPanel);
+  width = std::max(round_up(width, kPanelStep), kLeastPanel);
+  t.panel_cols = std::max<std::int64_t>(width <= kUsefulPanel ? width : t.cols, 1);
   t.panels = std::max<std::int64_t>((t.cols + t.panel_cols - 1) / t.panel_cols, 1);
   t.block_rows = std::min(round_up(std::max<std::int64_t>(t.rows / kLeastBlocks, 1), kBlockStep), kMostBlock);
   t.blocks = (t.rows + t.block_rows - 1) / t.block_rows;
@@ -58,7 +58,7 @@ std::int64_t rows_of(const TiledStructure& t, std::int64_t block) {
 // Lengths of the rows of one block in each panel: lengths[panel * block_rows + row].
 template <class I>
 void measure_block(const CompressedView& s, const TiledStructure& t, std::int64_t block,
-                   std::uint16_t* lengths) {
+                   std::uint32_t* lengths) {
   const I* indptr = static_cast<const I*>(s.indptr) + block * t.block_rows;
   const I* indices = static_cast<const I*>(s.indices);
   for (std::int64_t r = 0; r < rows_of(t, block); ++r) {
@@ -66,30 +66,31 @@ void measure_block(const CompressedView& s, const TiledStructure& t, std::int64_
     for (std::int64_t panel = 0; panel + 1 < t.panels && p < indptr[r + 1]; ++panel) {
       const I start = p, bound = static_cast<I>((panel + 1) * t.panel_cols);
       while (p < indptr[r + 1] && indices[p] < bound) ++p;
-      lengths[panel * t.block_rows + r] = static_cast<std::uint16_t>(p - start);
+      lengths[panel * t.block_rows + r] = static_cast<std::uint32_t>(p - start);
     }
     if (p < indptr[r + 1])
-      lengths[(t.panels - 1) * t.block_rows + r] = static_cast<std::uint16_t>(indptr[r + 1] - p);
+      lengths[(t.panels - 1) * t.block_rows + r] = static_cast<std::uint32_t>(indptr[r + 1] - p);
   }
 }
 
-// Puts the rows that a tile lists into order of length by two passes of a radix sort; returns how many.
-std::int64_t sort_rows(const std::uint16_t* lengths, std::int64_t rows, bool empty_too,
+// Puts the rows that a tile lists into order of length, equal ones in their own order; returns how many.
+std::int64_t sort_rows(const std::uint32_t* lengths, std::int64_t rows, bool empty_too,
                        std::uint16_t* order) {
-  std::uint16_t listed[kMostBlock];
   std::int64_t count = 0;
+  std::uint32_t longest = 0;
   for (std::int64_t r = 0; r < rows; ++r) {
-    listed[count] = static_cast<std::uint16_t>(r);
-    count += lengths[r] > 0 || empty_too;
+    if (lengths[r] == 0 && !empty_too) continue;
+    order[count++] = static_cast<std::uint16_t>(r);
+    longest = std::max(longest, lengths[r]);
   }
-  std::uint16_t passed[kMostBlock];
-  for (int shift = 0; shift <= 8; shift += 8) {
-    const std::uint16_t* from = shift == 0 ? listed : passed;
-    std::uint16_t* to = shift == 0 ? passed : order;
+  std::uint16_t before[kMostBlock];
+  for (int shift = 0; shift < 32 && longest >> shift != 0; shift += 8) {  // a radix sort
+    std::copy(order, order + count, before);
+    const auto digit = [&](std::int64_t i) { return lengths[before[i]] >> shift & 255; };
     std::int32_t place[257] = {};
-    for (std::int64_t i = 0; i < count; ++i) ++place[(lengths[from[i]] >> shift & 255) + 1];
-    for (int digit = 0; digit < 256; ++digit) place[digit + 1] += place[digit];
-    for (std::int64_t i = 0; i < count; ++i) to[place[lengths[from[i]] >> shift & 255]++] = from[i];
+    for (std::int64_t i = 0; i < count; ++i) ++place[digit(i) + 1];
+    for (int d = 0; d < 256; ++d) place[d + 1] += place[d];
+    for (std::int64_t i = 0; i < count; ++i) order[place[digit(i)]++] = before[i];
   }
   return count;
 }
@@ -113,20 +114,21 @@ void for_each_row(const CompressedView& s, const TiledStructure& t, std::int64_t
   }
 }
 
+// The rows of every tile with their lengths, and where tiles begin.
 template <class I>
-void build_structure(const CompressedView& s, TiledStructure& t, int threads) {
+void build_rows(const CompressedView& s, TiledStructure& t, int threads) {
   // Lengths first, so that every tile knows where it begins.
   const std::int64_t block_size = t.block_rows * t.panels, tiles = t.blocks * t.panels;
-  std::vector<std::uint16_t> lengths(static_cast<std::size_t>(t.blocks * block_size));
+  std::vector<std::uint32_t> lengths(static_cast<std::size_t>(t.blocks * block_size));
   t.entry_start.resize(static_cast<std::size_t>(tiles) + 1);
   t.row_start.resize(static_cast<std::size_t>(tiles) + 1);
   for_each_block(t, threads, [&](std::int64_t block) {
-    std::uint16_t* mine = lengths.data() + block * block_size;
+    std::uint32_t* mine = lengths.data() + block * block_size;
     measure_block<I>(s, t, block, mine);
     for (std::int64_t panel = 0; panel < t.panels; ++panel) {
       const std::size_t next = static_cast<std::size_t>(block * t.panels + panel) + 1;
       for (std::int64_t r = 0; r < rows_of(t, block); ++r) {
-        const std::uint16_t length = mine[panel * t.block_rows + r];
+        const std::uint32_t length = mine[panel * t.block_rows + r];
         t.entry_start[next] += length;
         t.row_start[next] += length > 0 || panel == 0;
       }
@@ -138,23 +140,39 @@ void build_structure(const CompressedView& s, TiledStructure& t, int threads) {
   }
   t.row.resize(static_cast<std::size_t>(t.row_start.back()));
   t.length.resize(t.row.size());
-  t.index.resize(static_cast<std::size_t>(t.nnz));
-  const I* indices = static_cast<const I*>(s.indices);
   for_each_block(t, threads, [&](std::int64_t block) {
     for (std::int64_t panel = 0; panel < t.panels; ++panel) {
-      const std::uint16_t* mine = lengths.data() + block * block_size + panel * t.block_rows;
+      const std::uint32_t* mine = lengths.data() + block * block_size + panel * t.block_rows;
       const std::int64_t begin = t.row_start[static_cast<std::size_t>(block * t.panels + panel)];
       const std::int64_t count = sort_rows(mine, rows_of(t, block), panel == 0, t.row.data() + begin);
       for (std::int64_t i = begin; i < begin + count; ++i) t.length.data()[i] = mine[t.row.data()[i]];
     }
+  });
+}
+
+template <class I, class Narrow>
+void fill_indices(const CompressedView& s, const TiledStructure& t, Narrow* out, int threads) {
+  const I* indices = static_cast<const I*>(s.indices);
+  for_each_block(t, threads, [&](std::int64_t block) {
     for_each_row<I>(s, t, block,
                     [&](std::int64_t from, std::int64_t to, std::int64_t count, std::int64_t panel) {
-                      std::uint16_t* index = t.index.data() + to;
                       const I first = static_cast<I>(panel * t.panel_cols);
                       for (std::int64_t i = 0; i < count; ++i)
-                        index[i] = static_cast<std::uint16_t>(indices[from + i] - first);
+                        out[to + i] = static_cast<Narrow>(indices[from + i] - first);
                     });
   });
+}
+
+template <class I>
+void build_structure(const CompressedView& s, TiledStructure& t, int threads) {
+  build_rows<I>(s, t, threads);
+  if (t.is_wide()) {
+    t.wide_index.resize(static_cast<std::size_t>(t.nnz));
+    fill_indices<I>(s, t, t.wide_index.data(), threads);
+  } else {
+    t.index.resize(static_cast<std::size_t>(t.nnz));
+    fill_indices<I>(s, t, t.index.data(), threads);
+  }
 }
 
 template <class I>

@@ -11,8 +11,9 @@ struct TiledArgs {
   const std::int64_t* entry_start;
   const std::int64_t* row_start;
   const std::uint16_t* row;
-  const std::uint16_t* length;
-  const std::uint16_t* index;
+  const std::uint32_t* length;
+  const void* index;  // of 16 bits, or of 32 if wide
+  bool wide;
   const void* values;  // a vector may be read beyond the last one
   std::int64_t block_rows, panel_cols, panels;
   const void* x;

@@ -39,11 +39,13 @@ class TiledProduct final : public Product {
 
   void run_panel(const DenseView& x, const DenseView& y, int threads) const {
     const TiledStructure& s = *tiled_->structure;
+    const void* index = s.is_wide() ? static_cast<const void*>(s.wide_index.data()) : s.index.data();
     const TiledArgs args{s.entry_start.data(),
                          s.row_start.data(),
                          s.row.data(),
                          s.length.data(),
-                         s.index.data(),
+                         index,
+                         s.is_wide(),
                          tiled_->values.get(),
                          s.block_rows,
                          s.panel_cols,

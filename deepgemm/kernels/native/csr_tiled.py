@@ -13,26 +13,26 @@ if TYPE_CHECKING:
     from ...planner.machine import Machine
     from ...planner.problem import Problem
 
-# How csrc/core/tiled.cpp chooses panels, and csrc/core/panels.h the columns of one pass.
-ROW_ENTRIES = 24
-LEAST_PANEL, USEFUL_PANEL, MOST_PANEL = 128, 2048, 65472
-PASS_BYTES = 256
+# How csrc/core/tiled.cpp chooses panels, csrc/core/panels.h the columns of copied ones, and
+# csrc/kernels/passes-inl.h those of others.
+ROW_ENTRIES = 20
+PANEL_STEP, LEAST_PANEL, USEFUL_PANEL = 32, 128, 2048
+MOST_COLUMNS = 2**32
+SHORT_COLUMNS = 65536  # of a panel whose columns take 16 bits
+COPIED_PASS_BYTES = 256
+PASS_VECTORS = 8
 # Share of the FMA peak that passes reach on operands in L1 or L2: each FMA also loads a vector of X.
 EFFICIENCY = 0.6
 # Seconds for each entry in each pass, and for each row of each tile (accumulators come and go).
 ENTRY_SECONDS = 0.1e-9
 ROW_SECONDS = 2e-9
-# A copy of X is made where its rows are read at least this often (csrc/core/tiled_product.cpp).
-COPY_ENTRIES = 4
 
 
 def panel_columns(rows: int, columns: int, nnz: int) -> int:
     """Return how many columns of S one tile has."""
     width = columns // max(nnz // max(rows, 1) // ROW_ENTRIES, 1)
-    width = max(-(-width // 64) * 64, LEAST_PANEL)
-    if width > USEFUL_PANEL:
-        width = -(-columns // 64) * 64
-    return min(max(width, 64), MOST_PANEL)
+    width = max(-(-width // PANEL_STEP) * PANEL_STEP, LEAST_PANEL)
+    return width if width <= USEFUL_PANEL else columns
 
 
 class Tiled(Kernel):
@@ -51,33 +51,32 @@ class Tiled(Kernel):
             return "wants one sparse operand" if not problem.sparse_sides else "wants a dense operand"
         if problem.accumulator.startswith("complex"):
             return "tiles hold real values only"
+        if problem.normal.k > MOST_COLUMNS:
+            return "more than 2**32 columns"
         return model.refuse_dtype(problem) or model.refuse_arithmetic(problem)
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
         form, size = problem.normal, problem.itemsize
         width = panel_columns(form.m, form.k, form.nnz)
-        panels = -(-form.k // width)
-        passes = -(-form.n * size // PASS_BYTES)
+        panels = -(-form.k // max(width, 1))
+        # One panel of all columns reads X where it stands, more of them read copies.
+        pass_bytes = COPIED_PASS_BYTES if panels > 1 else PASS_VECTORS * machine.vector_bytes(isa)
+        passes = -(-form.n * size // pass_bytes)
         listed = min(form.m * panels, form.m + form.nnz)
         vector_bytes = machine.vector_bytes(isa)
         lanes = model.vectors(form.n, problem, vector_bytes) * vector_bytes // size
         rate = machine.flop_rate(isa, problem.accumulator) * EFFICIENCY
         busy = form.nnz * lanes * model.flops(problem) / rate
         busy += passes * (form.nnz * ENTRY_SECONDS + listed * ROW_SECONDS)
-        row_bytes = min(form.n * size, PASS_BYTES)
+        row_bytes = min(form.n * size, pass_bytes)
         x_bytes, y_bytes = form.k * form.n * size, form.m * form.n * size
-        streamed = passes * form.nnz * (size + 2)
-        copied = 0
-        if form.nnz >= COPY_ENTRIES * form.k:
-            copied = 2 * x_bytes
-        if panels > 1 and passes > 1:
-            copied += 2 * y_bytes
+        streamed = passes * form.nnz * (size + (2 if width <= SHORT_COLUMNS else 4))
 
         def seconds(threads: int) -> float:
             share = model.balance(form, threads)
             whole = max(1, int(share))
             fetched = machine.read(form.nnz * form.n * size, min(width, form.k) * row_bytes, whole)
-            moved = machine.read(streamed + 2 * y_bytes + copied, streamed + x_bytes + y_bytes, whole)
+            moved = machine.read(streamed + 2 * y_bytes, streamed + x_bytes + y_bytes, whole)
             return max(busy / share, fetched) + moved
 
         once, threads = model.best_threads(problem, machine, form.m, seconds)
