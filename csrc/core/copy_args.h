@@ -5,16 +5,13 @@
 
 namespace deepgemm {
 
-// dense_turn does bands [begin, end) of to[r * to_stride + c] = from[c * from_stride + r]. A band is
-// kTurnRows rows, so that its cache lines on both sides are filled by one thread.
+// dense_turn does to[r * to_stride + c] = from[c * from_stride + r] for columns [begin, end).
 struct TurnArgs {
   const void* from;
   std::int64_t from_stride;
   void* to;
   std::int64_t to_stride;
-  std::int64_t rows, cols;
+  std::int64_t rows;
 };
-
-constexpr std::int64_t kTurnRows = 16;
 
 }  // namespace deepgemm

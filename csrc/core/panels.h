@@ -17,6 +17,7 @@ constexpr std::int64_t kRowBytes = 256;
 struct Wanted {
   std::int64_t stored;     // bytes of S, which count towards what the copies may take
   std::size_t size;        // bytes of one element
+  bool any_x = false;      // take X as it lies, whatever its strides
   bool aligned_x = false;  // copy X also where its columns lie side by side
   bool aligned_y = false;  // the same for Y
 };
@@ -38,6 +39,14 @@ Status run(const DenseView& x, const DenseView& y, const Wanted& wanted, int thr
       [](void* context, const DenseView& a, const DenseView& b) { (*static_cast<Body*>(context))(a, b); },
       const_cast<void*>(static_cast<const void*>(std::addressof(body))));
 }
+
+// Some columns of a view.
+DenseView columns(const DenseView& v, std::int64_t first, std::int64_t count, std::int64_t size);
+// Columns of each panel where at most so many may be copied at once: about the same in all, and no more
+// than kRowBytes hold.
+std::int64_t even_width(std::int64_t cols, std::int64_t most, std::int64_t size);
+// Elements from one copied row to the next: whole lines, unless a row is shorter than a line.
+std::int64_t packed_stride(std::int64_t width, std::int64_t size);
 
 // Whether rows of X lie in more cache lines than their bytes need, and are read so often, by `entries` of
 // S, that a copy pays. NumPy aligns to 16 bytes, so most arrays do (at 128 columns of float32 with X in

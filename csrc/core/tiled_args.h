@@ -16,6 +16,7 @@ struct TiledArgs {
   bool wide;
   const void* values;  // a vector may be read beyond the last one
   std::int64_t block_rows, panel_cols, panels;
+  std::int64_t first_panel, last_panel;  // which ones to do; x begins with the first
   const void* x;
   std::int64_t x_stride;
   void* y;

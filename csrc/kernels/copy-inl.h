@@ -32,22 +32,27 @@ DG_INLINE void turn_square(const T* from, int64_t from_stride, T* to, int64_t to
   }
 }
 
+// So many rows before the next columns: whole lines of `from` follow each other in each of few columns,
+// and the rows of `to` that are being filled stay in L1.
+constexpr int64_t kTurnRows = 64;
+
 template <class T>
 void dense_turn(const void* raw, int64_t begin, int64_t end, int, void*) {
   const TurnArgs& args = *static_cast<const TurnArgs*>(raw);
   constexpr int W = Simd<T>::width;
-  const int64_t last = min64(end * kTurnRows, args.rows);
-  for (int64_t r = begin * kTurnRows; r < last; r += W) {
-    const T* from = static_cast<const T*>(args.from) + r;
-    T* to = static_cast<T*>(args.to) + r * args.to_stride;
-    const int rows = static_cast<int>(min64(W, last - r));
-    for (int64_t c = 0; c < args.cols; c += W) {
-      const int cols = static_cast<int>(min64(W, args.cols - c));
-      if (rows == W && cols == W) {
-        turn_square<T, true>(from + c * args.from_stride, args.from_stride, to + c, args.to_stride, W, W);
-      } else {
-        turn_square<T, false>(from + c * args.from_stride, args.from_stride, to + c, args.to_stride, rows,
-                              cols);
+  for (int64_t band = 0; band < args.rows; band += kTurnRows) {
+    const int64_t last = min64(band + kTurnRows, args.rows);
+    for (int64_t c = begin; c < end; c += W) {
+      const int cols = static_cast<int>(min64(W, end - c));
+      for (int64_t r = band; r < last; r += W) {
+        const T* from = static_cast<const T*>(args.from) + c * args.from_stride + r;
+        T* to = static_cast<T*>(args.to) + r * args.to_stride + c;
+        const int rows = static_cast<int>(min64(W, last - r));
+        if (rows == W && cols == W) {
+          turn_square<T, true>(from, args.from_stride, to, args.to_stride, W, W);
+        } else {
+          turn_square<T, false>(from, args.from_stride, to, args.to_stride, rows, cols);
+        }
       }
     }
   }

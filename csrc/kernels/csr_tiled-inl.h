@@ -149,9 +149,9 @@ template <class T, class I, class V, int NV, bool Masked>
 void tiles_pass(const TiledArgs& args, int64_t begin, int64_t end, int64_t column, int tail) {
   const T* x = static_cast<const T*>(args.x) + column;
   T* y = static_cast<T*>(args.y) + column;
-  for (int64_t panel = 0; panel < args.panels; ++panel) {
+  for (int64_t panel = args.first_panel; panel < args.last_panel; ++panel) {
     for (int64_t block = begin; block < end; ++block) {
-      const TilePlace<T> at{x + panel * args.panel_cols * args.x_stride,
+      const TilePlace<T> at{x + (panel - args.first_panel) * args.panel_cols * args.x_stride,
                             args.x_stride,
                             y + block * args.block_rows * args.y_stride,
                             args.y_stride,

@@ -24,7 +24,7 @@ Lines = Literal["row", "col"]
 # slice building, and the scatter of single elements into a dense array.
 SORT_SECONDS = 4e-9
 SELL_SECONDS = 3e-9
-TILE_SECONDS = 3e-9
+TILE_SECONDS = 1e-9
 DENSE_SECONDS = 1.5e-9
 # Seconds per line of either kind (counters, offsets), and of any conversion at all (allocations, Python).
 LINE_SECONDS = 1e-9
