@@ -23,7 +23,11 @@ constexpr std::int64_t kFarBytes = 2048;
 class TiledProduct final : public Product {
  public:
   TiledProduct(std::shared_ptr<const Tiled> tiled, const FoundKernel& found)
-      : tiled_(std::move(tiled)), found_(found) {}
+      : tiled_(std::move(tiled)), found_(found) {
+    for (std::int64_t block = 0; block < tiled_->structure->blocks; ++block) {
+      heaviest_ = std::max(heaviest_, work_before(block + 1) - work_before(block));
+    }
+  }
 
   const char* kernel() const override { return "csr_tiled"; }
   Isa isa() const override { return found_.isa; }
@@ -77,12 +81,22 @@ class TiledProduct final : public Product {
             y.cols};
   }
 
-  // X as it stands, blocks of rows shared among threads.
+  // X as it stands, blocks of rows shared among threads. Where one block is more than a thread's share, as
+  // with a row of a good part of all entries, threads also share the columns of the result: a chain cannot
+  // be cut, but those of one row are as many as columns.
   void run_rows(const DenseView& x, const DenseView& y, int threads) const {
-    const TiledArgs args = args_of(x, y);
-    const std::int64_t tasks = std::min(task_count(y, threads), tiled_->structure->blocks);
-    parallel::run(tasks <= 1 ? 1 : threads, tasks, [&](std::int64_t task, int thread) {
-      found_.run(&args, first_block(task, tasks), first_block(task + 1, tasks), thread, nullptr);
+    const TiledStructure& s = *tiled_->structure;
+    const std::int64_t parts = std::min(task_count(y, threads), s.blocks);
+    const bool lopsided = parts > 1 && heaviest_ * threads > work_before(s.blocks);
+    const std::int64_t least = 64 / size(), share = std::max(y.cols / threads, least);
+    const std::int64_t width = lopsided ? panels::even_width(y.cols, share, size()) : y.cols;
+    const std::int64_t slabs = (y.cols + width - 1) / width;
+    parallel::run(parts <= 1 ? 1 : threads, slabs * parts, [&](std::int64_t task, int thread) {
+      const std::int64_t column = task / parts * width, part = task % parts;
+      const std::int64_t n = std::min(width, y.cols - column);
+      const TiledArgs args =
+          args_of(panels::columns(x, column, n, size()), panels::columns(y, column, n, size()));
+      found_.run(&args, first_block(part, parts), first_block(part + 1, parts), thread, nullptr);
     });
   }
 
@@ -154,6 +168,7 @@ class TiledProduct final : public Product {
 
   std::shared_ptr<const Tiled> tiled_;
   FoundKernel found_;
+  std::int64_t heaviest_ = 0;  // work of the block that has most
 };
 
 }  // namespace
