@@ -31,13 +31,11 @@ Status run(const DenseView& x, const DenseView& y, const Wanted& wanted, int thr
   const std::int64_t size = static_cast<std::int64_t>(wanted.size);
   const std::int64_t given = wanted.stored + (x.rows + y.rows) * x.cols * size;
   const std::int64_t budget = std::max(kFreeBytes, given / 12);
-  bool packs_x = (needs_packing(x) && !wanted.any_x) || wanted.aligned_x,
-       packs_y = needs_packing(y) || wanted.aligned_y;
-  // Copies for alignment alone must not make panels narrower than they would be.
+  const bool packs_y = needs_packing(y);
+  bool packs_x = needs_packing(x) || wanted.aligned_x;
+  // A copy for alignment alone must not make panels narrower than they would be.
   const std::int64_t whole = std::min(x.cols * size, kRowBytes);
-  const auto fits = [&] { return ((packs_x ? x.rows : 0) + (packs_y ? y.rows : 0)) * whole <= budget; };
-  if (!fits()) packs_y = needs_packing(y);
-  if (!fits()) packs_x = needs_packing(x) && !wanted.any_x;
+  if ((x.rows + (packs_y ? y.rows : 0)) * whole > budget) packs_x = needs_packing(x);
   if (!packs_x && !packs_y) {
     fn(context, x, y);
     return Status::ok;

@@ -17,9 +17,7 @@ constexpr std::int64_t kRowBytes = 256;
 struct Wanted {
   std::int64_t stored;     // bytes of S, which count towards what the copies may take
   std::size_t size;        // bytes of one element
-  bool any_x = false;      // take X as it lies, whatever its strides
-  bool aligned_x = false;  // copy X also where its columns lie side by side
-  bool aligned_y = false;  // the same for Y
+  bool aligned_x = false;  // copy X also where its columns lie side by side, if that leaves panels wide
 };
 
 using PanelFn = void (*)(void* context, const DenseView& x, const DenseView& y);
@@ -27,7 +25,7 @@ using PanelFn = void (*)(void* context, const DenseView& x, const DenseView& y);
 // Calls fn for panels of all columns, one after another, with views of unit column stride: x holds what
 // X holds, and what is put into y goes to Y. Without any copying there is one panel of all columns.
 // Copies take at most a few megabytes or a twelfth of operands and result: a product promises to stay
-// within a tenth of them. What is only `aligned_` is given up where that would make panels narrow.
+// within a tenth of them.
 Status run(const DenseView& x, const DenseView& y, const Wanted& wanted, int threads, PanelFn fn,
            void* context);
 

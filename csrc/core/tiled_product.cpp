@@ -1,5 +1,6 @@
 // The product of the tiled layout: panels of X, and blocks of rows shared among threads.
 #include <algorithm>
+#include <cstdlib>
 
 #include "core/dense.h"
 #include "core/kernel_table.h"
@@ -15,9 +16,11 @@ namespace {
 constexpr std::int64_t kWorkPerTask = 4000;  // as in csr_product.cpp
 constexpr std::int64_t kRowWork = 4;         // entries that opening and closing a row takes
 // Each task copies its own panels of X, so there are only as many as late threads make worthwhile.
-constexpr std::int64_t kCopiesPerThread = 2;
-// Rows of Y that lie further apart than this are put side by side while they are visited for each panel
-// of S: at 1,024 columns of float32 all of them would share a sixteenth of the sets of a cache.
+constexpr std::int64_t kTasksPerThread = 2;
+// Rows of Y of such a task, which are visited for each panel of S: half of an L2 at 256 bytes each.
+constexpr std::int64_t kRowsPerTask = 2048;
+// Rows of Y that lie further apart than this are put side by side meanwhile: at 1,024 columns of float32
+// all of them would share a sixteenth of the sets of a cache.
 constexpr std::int64_t kFarBytes = 2048;
 
 class TiledProduct final : public Product {
@@ -41,13 +44,7 @@ class TiledProduct final : public Product {
       return panels::run(x, y, wanted, threads,
                          [&](const DenseView& a, const DenseView& b) { run_rows(a, b, threads); });
     }
-    Status status = Status::ok;
-    wanted.any_x = true;
-    wanted.aligned_y = y.row_stride * size() >= kFarBytes && panels::used_often(y, s.nnz);
-    const Status packed = panels::run(x, y, wanted, threads, [&](const DenseView& a, const DenseView& b) {
-      if (status == Status::ok) status = run_copying(a, b, threads);
-    });
-    return packed == Status::ok ? status : packed;
+    return run_copying(x, y, threads);
   }
 
  private:
@@ -100,36 +97,56 @@ class TiledProduct final : public Product {
     });
   }
 
-  // Each task copies one panel of X after another to where its thread has it in L1 or L2. Copying all of X
-  // before the product took a sixth of its time at density 0.1 and 128 columns: every copy went through
-  // the caches of both threads.
+  // Each task copies one panel of X after another to where its thread has it in L1 or L2, for some columns
+  // and blocks of rows of Y. Copying all of X before the product took a sixth of its time at density 0.1
+  // and 128 columns: every copy went through the caches of both threads.
   Status run_copying(const DenseView& x, const DenseView& y, int threads) const {
     const TiledStructure& s = *tiled_->structure;
     const std::int64_t width = panels::even_width(y.cols, y.cols, size());
     const std::int64_t slabs = (y.cols + width - 1) / width;
-    const bool serial = task_count(y, threads) <= 1;
-    const std::int64_t wanted = serial ? 1 : (threads * kCopiesPerThread + slabs - 1) / slabs;
-    const std::int64_t parts = std::min(wanted, s.blocks);
-    const std::int64_t panel_bytes = s.panel_cols * panels::packed_stride(width, size()) * size();
-    const int most = serial ? 1 : threads;
-    const Workspace memory(static_cast<std::size_t>(panel_bytes * most));
+    const int most = task_count(y, threads) <= 1 ? 1 : threads;
+    const std::int64_t wanted = most == 1 ? 1 : (most * kTasksPerThread + slabs - 1) / slabs;
+    const std::int64_t parts =
+        std::min(std::max(wanted, (s.rows + kRowsPerTask - 1) / kRowsPerTask), s.blocks);
+    const bool strided = y.col_stride != 1 && y.cols > 1;
+    const bool copies_y = strided || std::abs(y.row_stride) * size() >= kFarBytes;
+    std::int64_t rows = 0;
+    for (std::int64_t part = 0; copies_y && part < parts; ++part) {
+      rows = std::max(rows, first_row(part + 1, parts) - first_row(part, parts));
+    }
+    const std::int64_t row_bytes = panels::packed_stride(width, size()) * size();
+    const std::int64_t bytes = (s.panel_cols + rows) * row_bytes;
+    const Workspace memory(static_cast<std::size_t>(bytes * most));
     char* buffer = static_cast<char*>(memory.data());
     if (buffer == nullptr) return Status::no_memory;
     parallel::run(most, slabs * parts, [&](std::int64_t task, int thread) {
       const std::int64_t column = task / parts * width, part = task % parts;
       const std::int64_t n = std::min(width, y.cols - column);
-      run_slab(panels::columns(x, column, n, size()), panels::columns(y, column, n, size()),
-               first_block(part, parts), first_block(part + 1, parts), buffer + thread * panel_bytes);
+      const std::int64_t begin = first_block(part, parts), end = first_block(part + 1, parts);
+      const std::int64_t first = first_row(part, parts), last = first_row(part + 1, parts);
+      if (begin == end) return;
+      DenseView target = panels::columns(y, column, n, size());
+      target.data = static_cast<char*>(target.data) + first * y.row_stride * size();
+      target.rows = last - first;
+      char* x_buffer = buffer + thread * bytes;
+      DenseView result = target;
+      if (copies_y) {
+        result = {x_buffer + s.panel_cols * row_bytes, target.rows, n, row_bytes / size(), 1};
+      }
+      run_panels(panels::columns(x, column, n, size()), result, begin, end, x_buffer);
+      if (copies_y) dense::copy(result, target, static_cast<std::size_t>(size()), 1);
     });
     return Status::ok;
   }
 
-  void run_slab(const DenseView& x, const DenseView& y, std::int64_t begin, std::int64_t end,
-                char* buffer) const {
+  // Some columns of the rows of blocks [begin, end), which are all of y.
+  void run_panels(const DenseView& x, const DenseView& y, std::int64_t begin, std::int64_t end,
+                  char* buffer) const {
     const TiledStructure& s = *tiled_->structure;
-    const std::int64_t stride = panels::packed_stride(x.cols, size());
-    DenseView packed{buffer, 0, x.cols, stride, 1};
+    DenseView packed{buffer, 0, x.cols, panels::packed_stride(x.cols, size()), 1};
     TiledArgs args = args_of(packed, y);
+    args.entry_start += begin * s.panels;
+    args.row_start += begin * s.panels;
     for (std::int64_t panel = 0; panel < s.panels; ++panel) {
       const std::int64_t first = panel * s.panel_cols;
       packed.rows = std::min(s.panel_cols, x.rows - first);
@@ -138,8 +155,13 @@ class TiledProduct final : public Product {
                   static_cast<std::size_t>(size()), 1);
       args.first_panel = panel;
       args.last_panel = panel + 1;
-      found_.run(&args, begin, end, 0, nullptr);
+      found_.run(&args, 0, end - begin, 0, nullptr);
     }
+  }
+
+  std::int64_t first_row(std::int64_t part, std::int64_t parts) const {
+    const TiledStructure& s = *tiled_->structure;
+    return std::min(first_block(part, parts) * s.block_rows, s.rows);
   }
 
   std::int64_t work_before(std::int64_t block) const {
