@@ -19,9 +19,9 @@ constexpr std::int64_t kRowWork = 4;         // entries that opening and closing
 constexpr std::int64_t kTasksPerThread = 2;
 // Rows of Y of such a task, which are visited for each panel of S: half of an L2 at 256 bytes each.
 constexpr std::int64_t kRowsPerTask = 2048;
-// Rows of Y that lie further apart than this are put side by side meanwhile: at 1,024 columns of float32
-// all of them would share a sixteenth of the sets of a cache.
-constexpr std::int64_t kFarBytes = 2048;
+// Rows of Y that lie further apart than this are put side by side meanwhile: at 256 columns of float32
+// all of them would share a quarter of the sets of a cache (111 GFLOP/s, against 175 at 512 and 1,024).
+constexpr std::int64_t kFarBytes = 512;
 
 class TiledProduct final : public Product {
  public:
@@ -109,7 +109,7 @@ class TiledProduct final : public Product {
     const std::int64_t parts =
         std::min(std::max(wanted, (s.rows + kRowsPerTask - 1) / kRowsPerTask), s.blocks);
     const bool strided = y.col_stride != 1 && y.cols > 1;
-    const bool copies_y = strided || std::abs(y.row_stride) * size() >= kFarBytes;
+    const bool copies_y = strided || std::abs(y.row_stride) * size() > kFarBytes;
     std::int64_t rows = 0;
     for (std::int64_t part = 0; copies_y && part < parts; ++part) {
       rows = std::max(rows, first_row(part + 1, parts) - first_row(part, parts));

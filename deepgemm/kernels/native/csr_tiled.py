@@ -73,11 +73,13 @@ class Tiled(Kernel):
         streamed = passes * form.nnz * (size + (2 if width <= SHORT_COLUMNS else 4))
 
         def seconds(threads: int) -> float:
-            share = model.balance(form, threads)
+            # Threads share the columns where they cannot share the rows.
+            wide = form.n * size >= threads * model.LINE
+            share = float(threads) if wide else model.balance(form, threads)
             whole = max(1, int(share))
             fetched = machine.read(form.nnz * form.n * size, min(width, form.k) * row_bytes, whole)
             moved = machine.read(streamed + 2 * y_bytes, streamed + x_bytes + y_bytes, whole)
-            return max(busy / share, fetched) + moved
+            return max(busy / share, fetched, passes * form.longest * model.CHAIN_SECONDS) + moved
 
         once, threads = model.best_threads(problem, machine, form.m, seconds)
         name, conversion, nbytes = operand.conversion(problem, machine, "row", "tiled")
