@@ -35,6 +35,11 @@ def dense_rows(generator):
     return np.nonzero(filled)
 
 
+def many_rows(generator):
+    """More rows than one task takes, in two panels."""
+    return np.nonzero(generator.random((2200, 400)) < 0.11)
+
+
 def wide(generator):
     """Three panels of 65,472 columns, with entries on both sides of their edges, and empty rows in masses."""
     rows = np.sort(generator.integers(0, 5000, 9000))
@@ -64,6 +69,7 @@ def many_lengths(generator):
 
 CASES = {
     "dense rows": (dense_rows, (150, 1250)),
+    "many rows": (many_rows, (2200, 400)),
     "wide": (wide, (5000, 140_000)),
     "long row": (long_row, (40, 140_000)),
     "many lengths": (many_lengths, (3000, 400)),
@@ -110,10 +116,10 @@ def test_panels_and_blocks(name, isa, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("columns", [150, 1024])
-def test_many_columns(columns, dtype):
-    """X and Y are copied into panels of 256 bytes a row."""
-    A = array("dense rows", dtype)
+@pytest.mark.parametrize(("name", "columns"), [("dense rows", 150), ("dense rows", 1024), ("long row", 40)])
+def test_many_columns(name, columns, dtype):
+    """X and Y are copied into rows of 256 bytes; threads share the columns of one long row."""
+    A = array(name, dtype)
     X = testing.random_values("many", (A.shape[1], columns), dtype)
     wanted = reference.matmul(A.to_scipy(), X)
     for order in "CF":
