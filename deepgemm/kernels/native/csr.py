@@ -71,7 +71,8 @@ def spmm_seconds(
     streamed = passes * nnz * (problem.itemsize + index_bytes)
     written = m * n * problem.itemsize
     footprint = streamed + x_bytes + written
-    return max(arithmetic / threads, fetched) + machine.read(streamed + 2 * written, footprint, whole)
+    chain = 0.0 if form is None else passes * form.longest * model.CHAIN_SECONDS
+    return max(arithmetic / threads, fetched, chain) + machine.read(streamed + 2 * written, footprint, whole)
 
 
 class _CompressedKernel(Kernel):
