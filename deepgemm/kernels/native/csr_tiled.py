@@ -22,9 +22,9 @@ SHORT_COLUMNS = 65536  # of a panel whose columns take 16 bits
 COPIED_PASS_BYTES = 256
 PASS_VECTORS = 8
 # Share of the FMA peak that passes reach on operands in L1 or L2: each FMA also loads a vector of X.
-EFFICIENCY = 0.6
+EFFICIENCY = 0.65
 # Seconds for each entry in each pass, and for each row of each tile (accumulators come and go).
-ENTRY_SECONDS = 0.1e-9
+ENTRY_SECONDS = 0.08e-9
 ROW_SECONDS = 2e-9
 
 
