@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 # Registers of results that one pass over the entries of a row keeps (csrc/kernels/csr-inl.h).
 PASS_VECTORS = 8
 # Share of the FMA peak that passes reach on operands in L1: each FMA also loads a vector of X.
-ROWWISE_EFFICIENCY = 0.65
+ROWWISE_EFFICIENCY = 0.6
 # Seconds for each entry in each pass (index, value, address) and for each row (set-up, store).
-ENTRY_SECONDS = 0.3e-9
+ENTRY_SECONDS = 0.4e-9
 ROW_SECONDS = 3e-9
 # Seconds for the end of a row that is not as long as the one before it: two mispredicted loops. Eight
-# columns straight from CSR lost 5 to 8 ns a row against rows in order of length. Up to this skew they count as of one length.
-ROW_END_SECONDS = 5e-9
+# columns straight from CSR lost 5 to 8 ns a row against rows in order of length. Up to a small skew they
+# count as of one length.
+ROW_END_SECONDS = 6e-9
 EVEN_SKEW = 0.05
 # Scattering loads and stores a vector of Y for each vector of X, so stores bound it.
 SCATTER_EFFICIENCY = 0.25

@@ -26,6 +26,8 @@ EFFICIENCY = 0.65
 # Seconds for each entry in each pass, and for each row of each tile (accumulators come and go).
 ENTRY_SECONDS = 0.08e-9
 ROW_SECONDS = 2e-9
+# Seconds for each entry of a product with a vector, which fills one lane.
+VECTOR_ENTRY_SECONDS = 0.4e-9
 
 
 def panel_columns(rows: int, columns: int, nnz: int) -> int:
@@ -33,6 +35,39 @@ def panel_columns(rows: int, columns: int, nnz: int) -> int:
     width = columns // max(nnz // max(rows, 1) // ROW_ENTRIES, 1)
     width = max(-(-width // PANEL_STEP) * PANEL_STEP, LEAST_PANEL)
     return width if width <= USEFUL_PANEL else columns
+
+
+def tile_seconds(problem: Problem, machine: Machine, isa: str, threads: int) -> float:
+    """Return the seconds of all tiles, without the call.
+
+    FMAs on whole registers against rows of X that lie where one panel of them fits; S is streamed once for
+    each pass over its columns, and the rows of Y come and go once for each tile.
+    """
+    form, size = problem.normal, problem.itemsize
+    width = panel_columns(form.m, form.k, form.nnz)
+    panels = -(-form.k // max(width, 1))
+    vector_bytes = machine.vector_bytes(isa)
+    # One panel of all columns reads X where it stands, more of them read copies.
+    pass_bytes = COPIED_PASS_BYTES if panels > 1 else PASS_VECTORS * vector_bytes
+    passes = -(-form.n * size // pass_bytes)
+    rows = min(form.m * panels, form.m + form.nnz) * ROW_SECONDS
+    x_bytes, y_bytes = form.k * form.n * size, form.m * form.n * size
+    streamed = passes * form.nnz * (size + (2 if width <= SHORT_COLUMNS else 4))
+    if form.n == 1:
+        lane = form.nnz * VECTOR_ENTRY_SECONDS + rows
+        near = operand.spec(problem).structure.near
+        return model.spmv_seconds(problem, machine, isa, lane, streamed + y_bytes, near, threads)
+    lanes = model.vectors(form.n, problem, vector_bytes) * vector_bytes // size
+    rate = machine.flop_rate(isa, problem.accumulator) * EFFICIENCY
+    busy = form.nnz * lanes * model.flops(problem) / rate + passes * (form.nnz * ENTRY_SECONDS + rows)
+    # Threads share the columns where they cannot share the rows.
+    shared = form.n * size >= threads * model.LINE
+    share = float(threads) if shared else model.balance(form, threads)
+    whole = max(1, int(share))
+    near_bytes = min(width, form.k) * min(form.n * size, pass_bytes)
+    fetched = machine.read(form.nnz * form.n * size, near_bytes, whole)
+    moved = machine.read(streamed + 2 * y_bytes, streamed + x_bytes + y_bytes, whole)
+    return max(busy / share, fetched, passes * form.longest * model.CHAIN_SECONDS) + moved
 
 
 class Tiled(Kernel):
@@ -56,32 +91,10 @@ class Tiled(Kernel):
         return model.refuse_dtype(problem) or model.refuse_arithmetic(problem)
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
-        form, size = problem.normal, problem.itemsize
-        width = panel_columns(form.m, form.k, form.nnz)
-        panels = -(-form.k // max(width, 1))
-        # One panel of all columns reads X where it stands, more of them read copies.
-        pass_bytes = COPIED_PASS_BYTES if panels > 1 else PASS_VECTORS * machine.vector_bytes(isa)
-        passes = -(-form.n * size // pass_bytes)
-        listed = min(form.m * panels, form.m + form.nnz)
-        vector_bytes = machine.vector_bytes(isa)
-        lanes = model.vectors(form.n, problem, vector_bytes) * vector_bytes // size
-        rate = machine.flop_rate(isa, problem.accumulator) * EFFICIENCY
-        busy = form.nnz * lanes * model.flops(problem) / rate
-        busy += passes * (form.nnz * ENTRY_SECONDS + listed * ROW_SECONDS)
-        row_bytes = min(form.n * size, pass_bytes)
-        x_bytes, y_bytes = form.k * form.n * size, form.m * form.n * size
-        streamed = passes * form.nnz * (size + (2 if width <= SHORT_COLUMNS else 4))
-
         def seconds(threads: int) -> float:
-            # Threads share the columns where they cannot share the rows.
-            wide = form.n * size >= threads * model.LINE
-            share = float(threads) if wide else model.balance(form, threads)
-            whole = max(1, int(share))
-            fetched = machine.read(form.nnz * form.n * size, min(width, form.k) * row_bytes, whole)
-            moved = machine.read(streamed + 2 * y_bytes, streamed + x_bytes + y_bytes, whole)
-            return max(busy / share, fetched, passes * form.longest * model.CHAIN_SECONDS) + moved
+            return tile_seconds(problem, machine, isa, threads)
 
-        once, threads = model.best_threads(problem, machine, form.m, seconds)
+        once, threads = model.best_threads(problem, machine, problem.normal.m, seconds)
         name, conversion, nbytes = operand.conversion(problem, machine, "row", "tiled")
         return Cost(once + model.call_seconds(problem, machine), conversion, 0, nbytes, threads, name)
 
