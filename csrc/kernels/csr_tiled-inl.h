@@ -3,8 +3,12 @@
 //
 // Counts for float32, N columns: per entry 6 bytes of S, 4 N bytes of X (from L1 or L2 where panels are
 // narrow), 2 N flops; per row and tile 6 bytes of S and 8 N bytes of Y. Each FMA loads its vector of X and
-// each entry broadcasts its value, so two loads a cycle allow NV / (NV + 1) of the FMA peak. The loop alone
-// reaches two thirds of it in L1 (NV = 4), 2048² half of it (density 0.2 to 0.5) at 128 to 1,024 columns.
+// each entry broadcasts its value, so two loads a cycle allow NV / (NV + 1) of the FMA peak. On one thread
+// the loop alone reaches two thirds of it in L1 (NV = 4), and products of 2048² with 128 columns half of it
+// at densities 0.2 to 0.5 and 0.47 at 0.1.
+//
+// What did not help: three or four rows side by side where NV is 4 (the loop is level, their ends cost
+// more); NV = 8 with panels of 64 columns (L1 holds them, but rows find too few entries in each).
 
 #include "core/tiled_args.h"
 #include "kernels/common-inl.h"
