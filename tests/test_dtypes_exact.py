@@ -13,7 +13,7 @@ import deepgemm as dg
 from deepgemm import _core, dtypes, reference, testing
 
 ISAS = _core.cpu_info()["usable"]
-KERNELS = ("csr_rowwise", "csr_scatter", "csr_vector", "sell_vector", "gemm_packed")
+KERNELS = ("csr_rowwise", "csr_tiled", "csr_scatter", "csr_vector", "sell_vector", "gemm_packed")
 VECTOR_KERNELS = ("csr_vector", "sell_vector")
 
 

@@ -295,7 +295,7 @@ def test_results_do_not_depend_on_the_callers_floating_point_environment(bits, t
     wanted = reference.matmul(small, X)
     assert ((wanted != 0) & (np.abs(wanted) < tiny)).any()
     plans = {}
-    for kernel in ("csr_rowwise", "csr_scatter", "gemm_packed"):
+    for kernel in ("csr_rowwise", "csr_tiled", "csr_scatter", "gemm_packed"):
         for isa in _core.cpu_info()["usable"]:
             plans[kernel, isa] = dg.plan(array, X, kernel=f"{kernel}@{isa}", threads=threads)
     vector = X[:, 0].copy()

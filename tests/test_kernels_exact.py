@@ -37,6 +37,7 @@ SPARSE_KERNELS = {
     "csr_scatter": NATIVE_DTYPES,
     "csr_vector": NATIVE_DTYPES,
     "sell_vector": ("f4", "f8"),
+    "csr_tiled": ("f4", "f8"),
     "gemm_packed": NATIVE_DTYPES,
 }
 DENSE_KERNELS = {"gemm_packed": NATIVE_DTYPES, "dense_as_csr": NATIVE_DTYPES}

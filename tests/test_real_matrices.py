@@ -10,7 +10,7 @@ import deepgemm as dg
 from deepgemm import _core, reference, testing
 
 ISAS = _core.cpu_info()["usable"]
-SPMM_KERNELS = ("csr_rowwise", "csr_scatter", "gemm_packed")
+SPMM_KERNELS = ("csr_rowwise", "csr_tiled", "csr_scatter", "gemm_packed")
 SPMV_KERNELS = (*SPMM_KERNELS, "csr_vector", "sell_vector")
 MOST_DENSE = 4_000_000  # elements of a matrix that is still filled with zeros
 MOST_PRODUCT_BYTES = 2_000_000_000
@@ -42,7 +42,7 @@ def test_real_matrices(matrix, columns):
     for kernel in SPMV_KERNELS if columns is None else SPMM_KERNELS:
         if kernel == "gemm_packed" and matrix.shape[0] * matrix.shape[1] > MOST_DENSE:
             continue
-        if kernel == "sell_vector" and dtype in "FD":
+        if kernel in ("sell_vector", "csr_tiled") and dtype in "FD":
             continue
         for isa in ISAS if columns is None else ISAS[:2]:
             plan = dg.plan(array, X, kernel=f"{kernel}@{isa}", threads=2)

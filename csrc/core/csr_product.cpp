@@ -30,7 +30,9 @@ class CsrProduct final : public Product {
   Status run(const DenseView& x, const DenseView& y, int threads) const override {
     if (y.rows == 0 || y.cols == 0) return Status::ok;
     if (id_ == KernelId::csr_vector) return run_vector(x, y, threads);
-    const panels::Wanted wanted{static_cast<std::int64_t>(s_.nnz * size_of(s_.dtype)), size_of(s_.dtype)};
+    const std::size_t size = size_of(s_.dtype);
+    panels::Wanted wanted{s_.nnz * static_cast<std::int64_t>(size), size};
+    wanted.aligned_x = id_ == KernelId::csr_rowwise && panels::worth_aligning(x, size, s_.nnz);
     return panels::run(x, y, wanted, threads,
                        [&](const DenseView& a, const DenseView& b) { run_panel(a, b, threads); });
   }

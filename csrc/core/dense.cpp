@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstring>
 
+#include "core/copy_args.h"
+#include "core/kernel_table.h"
 #include "core/parallel.h"
 
 namespace deepgemm::dense {
@@ -11,6 +13,28 @@ namespace {
 
 constexpr std::int64_t kBlock = 32;  // a square of 32 lines stays in L1 on both sides
 constexpr std::int64_t kElementsPerTask = 1 << 15;
+constexpr std::int64_t kTurnBand = 64;  // a task turns whole cache lines on both sides
+constexpr std::int64_t kLeastTurn = 4;  // fewer rows or columns leave most of a square of registers empty
+
+// Rows whose elements lie side by side on both sides. A call of memcpy for each short row takes longer
+// than its copy (5 ns for 32 bytes, which made copies cost more than products).
+template <class Word>
+void copy_rows(const DenseView& from, const DenseView& to, std::int64_t r0, std::int64_t r1) {
+  const Word* source = static_cast<const Word*>(from.data) + r0 * from.row_stride;
+  Word* target = static_cast<Word*>(to.data) + r0 * to.row_stride;
+  if (from.row_stride == to.cols && to.row_stride == to.cols) {
+    std::memcpy(target, source, static_cast<std::size_t>((r1 - r0) * to.cols) * sizeof(Word));
+    return;
+  }
+  constexpr std::int64_t kLongRow = 256;
+  for (std::int64_t r = r0; r < r1; ++r, source += from.row_stride, target += to.row_stride) {
+    if (to.cols * static_cast<std::int64_t>(sizeof(Word)) >= kLongRow) {
+      std::memcpy(target, source, static_cast<std::size_t>(to.cols) * sizeof(Word));
+    } else {
+      for (std::int64_t c = 0; c < to.cols; ++c) target[c] = source[c];
+    }
+  }
+}
 
 template <class Word>
 void copy_rows(const DenseView& from, const DenseView& to, std::int64_t r0, std::int64_t r1) {
@@ -27,6 +51,14 @@ void copy_block(const DenseView& from, const DenseView& to, std::int64_t r0, std
   if (from.col_stride == 1 && to.col_stride == 1) return copy_rows<Word>(from, to, r0, r1);
   const Word* source = static_cast<const Word*>(from.data);
   Word* target = static_cast<Word*>(to.data);
+  if (to.cols < kLeastTurn) {  // long loops over rows, not short ones over columns
+    for (std::int64_t c = 0; c < to.cols; ++c) {
+      const Word* in = source + r0 * from.row_stride + c * from.col_stride;
+      Word* out = target + r0 * to.row_stride + c * to.col_stride;
+      for (std::int64_t r = r0; r < r1; ++r, in += from.row_stride, out += to.row_stride) *out = *in;
+    }
+    return;
+  }
   for (std::int64_t c0 = 0; c0 < to.cols; c0 += kBlock) {
     const std::int64_t c1 = std::min(c0 + kBlock, to.cols);
     for (std::int64_t r = r0; r < r1; ++r) {
@@ -119,6 +151,33 @@ void for_each_row(const DenseView& view, int threads, const Body& body) {
   });
 }
 
+// Copies columns that lie side by side into rows that do, by a kernel. False if these are none.
+bool turn(const DenseView& from, const DenseView& to, std::size_t size, int threads) {
+  if (from.row_stride != 1 || to.col_stride != 1 || std::min(to.rows, to.cols) < kLeastTurn) return false;
+  if (size != 4 && size != 8) return false;
+  const DType moved_as = size == 4 ? DType::f32 : DType::f64;
+  const FoundKernel found = find_kernel(KernelId::dense_turn, moved_as, IndexType::i32, best_isa());
+  if (found.run == nullptr) return false;
+  // Tasks are cut along the longer side.
+  const bool by_rows = to.rows >= to.cols;
+  const std::int64_t extent = by_rows ? to.rows : to.cols, bands = (extent + kTurnBand - 1) / kTurnBand;
+  const std::int64_t tasks =
+      std::min(parallel::task_count(threads, to.rows * to.cols, kElementsPerTask), bands);
+  parallel::run(threads, tasks, [&](std::int64_t task, int thread) {
+    const std::int64_t begin = bands * task / tasks * kTurnBand;
+    const std::int64_t end = std::min(bands * (task + 1) / tasks * kTurnBand, extent);
+    TurnArgs args{from.data, from.col_stride, to.data, to.row_stride, to.rows};
+    if (by_rows) {
+      const std::int64_t bytes = static_cast<std::int64_t>(size);
+      args.from = static_cast<const char*>(from.data) + begin * bytes;
+      args.to = static_cast<char*>(to.data) + begin * to.row_stride * bytes;
+      args.rows = end - begin;
+    }
+    found.run(&args, by_rows ? 0 : begin, by_rows ? to.cols : end, thread, nullptr);
+  });
+  return true;
+}
+
 }  // namespace
 
 double sample_zeros(const DenseView& view, DType dtype, std::int64_t samples) {
@@ -169,6 +228,7 @@ void gather_nonzeros(const DenseView& view, DType dtype, const std::int64_t* row
 }
 
 void copy(const DenseView& from, const DenseView& to, std::size_t size, int threads) {
+  if (turn(from, to, size, threads) || turn(from.transposed(), to.transposed(), size, threads)) return;
   const std::int64_t blocks = (to.rows + kBlock - 1) / kBlock;
   const std::int64_t tasks = std::min(parallel::task_count(threads, to.rows * to.cols, kElementsPerTask),
                                       std::max<std::int64_t>(blocks, 1));

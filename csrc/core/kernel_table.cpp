@@ -6,8 +6,10 @@
 #define DG_FAMILIES(X, isa) \
   X(spmm, isa)              \
   X(spmv, isa)              \
+  X(tiled, isa)             \
   X(gemm, isa)              \
   X(dot, isa)               \
+  X(copy, isa)              \
   X(bsr, isa)               \
   X(spgemm, isa)            \
   X(sddmm, isa)             \

@@ -12,9 +12,11 @@ enum class KernelId : std::uint8_t {
   csr_scatter,  // columns of S added to rows of Y; X and Y row-major
   csr_vector,   // one column, straight from CSR
   sell_vector,  // one column, rows in lanes
+  csr_tiled,    // tiles of rows × columns, continuing chains from panel to panel; X and Y row-major
   gemm_pack_left,
   gemm_pack_right,
   gemm_block,
+  dense_turn,  // a copy that turns columns into rows
   dot,
   sddmm,          // dot products at the entries of a mask
   gram,           // rows of the upper triangle of A^T diag(w) A

@@ -11,29 +11,17 @@ namespace {
 
 constexpr std::int64_t kLine = 64;
 constexpr std::int64_t kFreeBytes = 8 << 20;
+constexpr std::int64_t kOften = 8;  // copying a row costs about as much as this many entries that use it
 
 bool needs_packing(const DenseView& v) { return v.col_stride != 1 && v.cols > 1; }
 
-DenseView columns(const DenseView& v, std::int64_t first, std::int64_t count, std::int64_t size) {
-  return {static_cast<char*>(v.data) + first * v.col_stride * size, v.rows, count, v.row_stride,
-          v.col_stride};
-}
-
-// Elements from one packed row to the next: whole lines, unless a row is shorter than a line.
-std::int64_t packed_stride(std::int64_t width, std::int64_t size) {
-  const std::int64_t bytes = width * size;
-  return bytes < kLine ? width : (bytes + kLine - 1) / kLine * kLine / size;
-}
-
-// The columns of each panel: as many as `rows` packed rows may have, in panels of about one width.
-std::int64_t panel_width(std::int64_t cols, std::int64_t rows, std::int64_t budget, std::int64_t size) {
-  const std::int64_t line = std::max<std::int64_t>(kLine / size, 1);
-  std::int64_t most =
-      std::clamp<std::int64_t>(budget / std::max<std::int64_t>(rows * size, 1), 1, kRowBytes / size);
-  if (most >= line) most = most / line * line;
-  if (cols <= most) return cols;
-  const std::int64_t count = (cols + most - 1) / most, even = (cols + count - 1) / count;
-  return std::min(most, (even + line - 1) / line * line);
+bool straddles_lines(const DenseView& v, std::size_t size) {
+  const auto bytes = static_cast<std::uintptr_t>(size);
+  const auto row = static_cast<std::uintptr_t>(v.cols) * bytes;
+  const auto offset = reinterpret_cast<std::uintptr_t>(v.data) % kLine;
+  const auto step = static_cast<std::uintptr_t>(std::abs(v.row_stride)) * bytes;
+  if (row <= kLine && kLine % row == 0 && offset % row == 0 && step % row == 0) return false;
+  return offset != 0 || step % kLine != 0;
 }
 
 }  // namespace
@@ -43,18 +31,19 @@ Status run(const DenseView& x, const DenseView& y, const Wanted& wanted, int thr
   const std::int64_t size = static_cast<std::int64_t>(wanted.size);
   const std::int64_t given = wanted.stored + (x.rows + y.rows) * x.cols * size;
   const std::int64_t budget = std::max(kFreeBytes, given / 12);
-  bool packs_x = needs_packing(x) || wanted.aligned_x, packs_y = needs_packing(y) || wanted.aligned_y;
-  // Copies for alignment alone must not make panels narrower than they would be.
+  const bool packs_y = needs_packing(y);
+  bool packs_x = needs_packing(x) || wanted.aligned_x;
+  // A copy for alignment alone must not make panels narrower than they would be.
   const std::int64_t whole = std::min(x.cols * size, kRowBytes);
-  const auto fits = [&] { return ((packs_x ? x.rows : 0) + (packs_y ? y.rows : 0)) * whole <= budget; };
-  if (!fits()) packs_y = needs_packing(y);
-  if (!fits()) packs_x = needs_packing(x);
+  if ((x.rows + (packs_y ? y.rows : 0)) * whole > budget) packs_x = needs_packing(x);
   if (!packs_x && !packs_y) {
     fn(context, x, y);
     return Status::ok;
   }
   const std::int64_t rows = (packs_x ? x.rows : 0) + (packs_y ? y.rows : 0);
-  const std::int64_t width = panel_width(y.cols, rows, budget, size), stride = packed_stride(width, size);
+  const std::int64_t width = even_width(y.cols, budget / std::max<std::int64_t>(rows * size, 1), size);
+  const std::int64_t padded = packed_stride(width, size);
+  const std::int64_t stride = rows * padded * size <= budget ? padded : width;
   const Workspace memory(static_cast<std::size_t>(rows * stride * size));
   char* buffer = static_cast<char*>(memory.data());
   if (buffer == nullptr) return Status::no_memory;
@@ -75,13 +64,29 @@ Status run(const DenseView& x, const DenseView& y, const Wanted& wanted, int thr
   return Status::ok;
 }
 
-bool straddles_lines(const DenseView& v, std::size_t size) {
-  const auto bytes = static_cast<std::uintptr_t>(size);
-  const auto row = static_cast<std::uintptr_t>(v.cols) * bytes;
-  const auto offset = reinterpret_cast<std::uintptr_t>(v.data) % kLine;
-  const auto step = static_cast<std::uintptr_t>(std::abs(v.row_stride)) * bytes;
-  if (row <= kLine && kLine % row == 0 && offset % row == 0 && step % row == 0) return false;
-  return offset != 0 || step % kLine != 0;
+DenseView columns(const DenseView& v, std::int64_t first, std::int64_t count, std::int64_t size) {
+  return {static_cast<char*>(v.data) + first * v.col_stride * size, v.rows, count, v.row_stride,
+          v.col_stride};
+}
+
+std::int64_t packed_stride(std::int64_t width, std::int64_t size) {
+  const std::int64_t bytes = width * size;
+  return bytes < kLine ? width : (bytes + kLine - 1) / kLine * kLine / size;
+}
+
+std::int64_t even_width(std::int64_t cols, std::int64_t most, std::int64_t size) {
+  const std::int64_t line = std::max<std::int64_t>(kLine / size, 1);
+  most = std::clamp<std::int64_t>(most, 1, kRowBytes / size);
+  if (most >= line) most = most / line * line;
+  if (cols <= most) return cols;
+  const std::int64_t count = (cols + most - 1) / most, even = (cols + count - 1) / count;
+  return std::min(most, (even + line - 1) / line * line);
+}
+
+bool used_often(const DenseView& v, std::int64_t entries) { return entries >= kOften * v.rows; }
+
+bool worth_aligning(const DenseView& x, std::size_t size, std::int64_t entries) {
+  return used_often(x, entries) && straddles_lines(x, size);
 }
 
 }  // namespace deepgemm::panels

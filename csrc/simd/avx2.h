@@ -33,6 +33,7 @@ struct Simd<float> {
     return _mm256_blendv_ps(c, fma(a, b, c), _mm256_castsi256_ps(first(n)));
   }
   static vec fnma(vec a, vec b, vec c) { return _mm256_fnmadd_ps(a, b, c); }
+  static vec lane(vec a, int i) { return _mm256_permutevar8x32_ps(a, _mm256_set1_epi32(i)); }
   // Lanes in pairs, for complex numbers: (re, im) everywhere, exchanged, or one of the two twice.
   static vec set2(float re, float im) { return _mm256_unpacklo_ps(set1(re), set1(im)); }
   static vec swap2(vec a) { return _mm256_permute_ps(a, 0xb1); }
@@ -68,6 +69,10 @@ struct Simd<double> {
     return _mm256_blendv_pd(c, fma(a, b, c), _mm256_castsi256_pd(first(n)));
   }
   static vec fnma(vec a, vec b, vec c) { return _mm256_fnmadd_pd(a, b, c); }
+  static vec lane(vec a, int i) {
+    const __m256i both = _mm256_set1_epi64x((static_cast<int64_t>(2 * i + 1) << 32) | (2 * i));
+    return _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(a), both));
+  }
   static vec set2(double re, double im) { return _mm256_unpacklo_pd(set1(re), set1(im)); }
   static vec swap2(vec a) { return _mm256_permute_pd(a, 0x5); }
   static vec even(vec a) { return _mm256_movedup_pd(a); }

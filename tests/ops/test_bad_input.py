@@ -238,7 +238,7 @@ def test_inputs_stay_as_they_were():
     S = scipy.sparse.csr_array(([3.0, 1.0, 2.0, 4.0], [2, 0, 1, 1], [0, 2, 4]), shape=(2, 3))
     parts = [part.copy() for part in (S.data, S.indices, S.indptr)]
     X = np.ones((3, 4))
-    for kernel in ("csr_rowwise", "csr_scatter", "gemm_packed"):
+    for kernel in ("csr_rowwise", "csr_tiled", "csr_scatter", "gemm_packed"):
         dg.matmul(S, X, kernel=kernel)
     assert all(np.array_equal(a, b) for a, b in zip((S.data, S.indices, S.indptr), parts, strict=True))
     assert (X == 1).all()

@@ -16,8 +16,8 @@ FLOATS = ("float32", "float64", "complex64", "complex128")
 ISAS = dg.planner.machine.current().isas
 CASES = {case.name: case for case in sparse_cases("float32")}
 # The kernels of one sparse operand, and those that also take matrices.
-VECTOR_KERNELS = ("csr_rowwise", "csr_scatter", "csr_vector", "sell_vector", "gemm_packed")
-MATRIX_KERNELS = ("csr_rowwise", "csr_scatter", "gemm_packed")
+VECTOR_KERNELS = ("csr_rowwise", "csr_tiled", "csr_scatter", "csr_vector", "sell_vector", "gemm_packed")
+MATRIX_KERNELS = ("csr_rowwise", "csr_tiled", "csr_scatter", "gemm_packed")
 
 
 def sparse(case, dtype="float32", index_dtype="int32"):

@@ -162,9 +162,9 @@ def test_reuse_buys_the_layout():
     S = scipy.sparse.random_array((3000, 3000), density=0.005, format="csr", rng=np.random.default_rng(0))
     A, x = dg.CSC(S), np.ones((3000, 16))
     plan = dg.plan(A, x, reuse=1000)
-    assert plan.kernel == "csr_rowwise"
-    assert plan.chosen.layout == "csr"
-    assert A._layouts.names() == {"csr"}
+    assert plan.kernel == "csr_tiled"
+    assert plan.chosen.layout == "tiled:csr"
+    assert A._layouts.names() == {"csr", "tiled:csr"}
     assert_same(plan(x), reference.matmul(A, x))
 
 

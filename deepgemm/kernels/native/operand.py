@@ -25,6 +25,7 @@ Lines = Literal["row", "col"]
 # slice building, and the scatter of single elements into a dense array.
 SORT_SECONDS = 4e-9
 SELL_SECONDS = 3e-9
+TILE_SECONDS = 1e-9
 DENSE_SECONDS = 1.5e-9
 # Seconds per line of either kind (counters, offsets), and of any conversion at all (allocations, Python).
 LINE_SECONDS = 1e-9
@@ -118,6 +119,26 @@ class Slices(NamedTuple):
         return Slices(filled, self.positions, self.dtype)
 
 
+class Tiles(NamedTuple):
+    """Blocks of rows and panels of columns, the rows of each tile in order of length."""
+
+    tiled: _core.Tiled
+    positions: Array | None
+    dtype: np.dtype[Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the copy, in bytes."""
+        return self.tiled.nbytes + (0 if self.positions is None else self.positions.nbytes)
+
+    def refill(self, values: Array) -> Tiles:
+        """Return the same tiles for other values of the canonical owner."""
+        flat = values.ravel()
+        data = flat if self.positions is None else flat[self.positions]
+        filled = self.tiled.refill(np.ascontiguousarray(data, dtype=self.dtype))
+        return Tiles(filled, self.positions, self.dtype)
+
+
 class Dense(NamedTuple):
     """The operand with its zeros filled in."""
 
@@ -170,7 +191,7 @@ def conversion(
     """Return the name of a layout, the seconds that it still costs, and the bytes that it takes.
 
     A missing layout reads the operand, writes the copy, and pays for the disorder of its writes; with
-    a donor only values are written. SELL of lines that are not stored needs those lines first.
+    a donor only values are written. SELL and tiles of lines that are not stored need those lines first.
     """
     operand, name = spec(problem), layout_name(problem, lines, kind)
     if name is None:
@@ -187,12 +208,12 @@ def conversion(
     copy = machine.read(2 * nbytes, 2 * nbytes)
     if name in operand.donors:
         return name, copy + LEAST_SECONDS, nbytes
-    per_entry = {"": SORT_SECONDS, "sell": SELL_SECONDS, "dense": DENSE_SECONDS}[kind]
+    per_entry = {"": SORT_SECONDS, "sell": SELL_SECONDS, "tiled": TILE_SECONDS, "dense": DENSE_SECONDS}[kind]
     if name.startswith("values"):
         per_entry = 0.0
     form = problem.normal
     seconds = copy + nnz * per_entry + (form.m + form.k) * LINE_SECONDS + LEAST_SECONDS
-    if kind == "sell":
+    if kind in ("sell", "tiled"):
         seconds += conversion(problem, machine, lines)[1]
     return name, seconds, nbytes
 
@@ -232,6 +253,23 @@ def slices(problem: Problem, array: Any) -> Slices:
         return Slices(sell, lines.positions, lines.data.dtype)
 
     made: Slices = array._layouts.get_or_build(name, build)
+    return made
+
+
+def tiles(problem: Problem, array: Any) -> Tiles:
+    """Return S in tiles, built if missing."""
+    name = layout_name(problem, "row", "tiled")
+    assert name is not None
+    donor = array._layouts.donor(name)
+
+    def build() -> Tiles:
+        if isinstance(donor, Tiles):
+            return donor.refill(array.canonical().data)
+        lines = compressed(problem, array, "row")
+        tiled = _core.tiled_build(lines.indptr, lines.indices, lines.data, problem.normal.k)
+        return Tiles(tiled, lines.positions, lines.data.dtype)
+
+    made: Tiles = array._layouts.get_or_build(name, build)
     return made
 
 
