@@ -6,7 +6,6 @@ from ..kernels import registry
 from ..kernels.native.bsr import BlockDense, BlockScatter, BlockVector
 from ..kernels.native.csr import RowWise, Scatter, Vector
 from ..kernels.native.csr_csr import CsrCsr, CsrCsrDense, CsrCsrTop
-from ..kernels.native.csr_csr import CsrCsr, CsrCsrTop
 from ..kernels.native.csr_tiled import Tiled
 from ..kernels.native.gemm import DenseAsCsr, Gemm
 from ..kernels.native.sell import SellVector
