@@ -81,16 +81,6 @@ struct HalfSimd<float> {
   static void store_n(float* p, vec a, int n) { _mm256_mask_storeu_ps(p, first(n), a); }
   static vec fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
   static vec fma_n(vec a, vec b, vec c, int n) { return _mm256_mask3_fmadd_ps(a, b, c, first(n)); }
-  // Loads and shuffles beat vgatherdps (16 elements: 8 against 20 cycles on Zen 5); gathers are slowed
-  // down further by the mitigations of older Intel cores.
-  static __m128 four(const float* base, const int32_t* i) {
-    const __m128 low = _mm_unpacklo_ps(_mm_load_ss(base + i[0]), _mm_load_ss(base + i[1]));
-    const __m128 high = _mm_unpacklo_ps(_mm_load_ss(base + i[2]), _mm_load_ss(base + i[3]));
-    return _mm_movelh_ps(low, high);
-  }
-  static vec gather(const float* base, const int32_t* i) {
-    return _mm256_insertf128_ps(_mm256_castps128_ps256(four(base, i)), four(base, i + 4), 1);
-  }
 };
 
 template <>
@@ -107,12 +97,6 @@ struct HalfSimd<double> {
   static void store_n(double* p, vec a, int n) { _mm256_mask_storeu_pd(p, first(n), a); }
   static vec fma(vec a, vec b, vec c) { return _mm256_fmadd_pd(a, b, c); }
   static vec fma_n(vec a, vec b, vec c, int n) { return _mm256_mask3_fmadd_pd(a, b, c, first(n)); }
-  static __m128d two(const double* base, const int32_t* i) {
-    return _mm_loadh_pd(_mm_load_sd(base + i[0]), base + i[1]);
-  }
-  static vec gather(const double* base, const int32_t* i) {
-    return _mm256_insertf128_pd(_mm256_castpd128_pd256(two(base, i)), two(base, i + 2), 1);
-  }
 };
 
 }  // namespace

@@ -20,6 +20,10 @@ EFFICIENCY = 0.85
 # Rows of a full register tile. A vector of the other operand is loaded once for all rows of a tile, so
 # that few rows wait for loads: r of them reach r / (r + 1) of the rest.
 TILE_ROWS = 14
+# Seconds to turn 64 bytes of a left operand whose rows go into lanes, and for each step over K of the rows
+# that do not fill a vector, which are picked one by one (a vector of x: 0.045 ns an element on two threads).
+TURN_SECONDS = 1e-9
+PICK_SECONDS = 8e-9
 # Seconds of set-up for each tile of results.
 TILE_SECONDS = 15e-9
 # Bytes of panels kept during a call, for each thread.
@@ -46,6 +50,8 @@ def gemm_seconds(problem: Problem, machine: Machine, isa: str, threads: int) -> 
     rows = min(max(across, 1), TILE_ROWS)
     rate = machine.flop_rate(isa, problem.accumulator) * EFFICIENCY * rows / (rows + 1)
     arithmetic = vectors * lanes * across * k * model.flops(problem) / rate
+    if along == m and n <= LEAST_PACKED:
+        arithmetic += m * k * size / 64 * TURN_SECONDS + (m % lanes > 0) * k * PICK_SECONDS
     tiles = vectors / 2 * -(-across // TILE_ROWS)
     moved = (m * k + k * n + 2 * m * n) * size
     return max((arithmetic + tiles * TILE_SECONDS) / threads, machine.read(moved, moved, threads))
