@@ -1,9 +1,10 @@
 #include "core/sell.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <new>
-#include <numeric>
+#include <utility>
 
 #include "core/dense.h"
 #include "core/kernel_args.h"
@@ -15,67 +16,82 @@ namespace {
 
 constexpr std::int64_t kWorkPerTask = 4000;  // entries, about a nanosecond each
 constexpr std::int64_t kBuildWorkPerTask = 1 << 14;
+constexpr std::int64_t kRowWork = 4;   // to sort and place a row, in entries that are moved
 constexpr std::size_t kOverread = 64;  // kernels read whole vectors up to the end
 
 constexpr int kMostLanes = 16;
 
 // Sorts the rows of one window by falling length; equal lengths stay in order, so that matrices with
 // rows of one length keep their order altogether.
-void sort_window(const CompressedView& s, std::int64_t begin, std::int64_t end, SellStructure& out) {
-  std::int32_t* row = out.row.data();
-  std::int32_t* length = out.length.data();
-  for (std::int64_t r = begin; r < end; ++r) {
-    row[r] = static_cast<std::int32_t>(r);
-    length[r] = static_cast<std::int32_t>(index_at(s.indptr, s.index_type, r + 1) -
-                                          index_at(s.indptr, s.index_type, r));
-  }
+template <class I>
+void sort_window(const I* indptr, std::int64_t begin, std::int64_t end, SellStructure& out) {
   // Counting sort over lengths clipped to a window's worth of bins; longer rows are put in order
   // afterwards, there are few.
   constexpr int kBins = 512;
-  std::int32_t count[kBins + 1] = {};
-  std::int32_t sorted[kSellWindow];
-  const auto bin = [&](std::int64_t r) { return kBins - 1 - std::min(length[r], kBins - 1); };
-  for (std::int64_t r = begin; r < end; ++r) ++count[bin(r) + 1];
+  std::int32_t lengths[kSellWindow], count[kBins + 1] = {};
+  const auto bin = [&](std::int64_t r) { return kBins - 1 - std::min(lengths[r - begin], kBins - 1); };
+  for (std::int64_t r = begin; r < end; ++r) {
+    lengths[r - begin] = static_cast<std::int32_t>(indptr[r + 1] - indptr[r]);
+    ++count[bin(r) + 1];
+  }
   for (int b = 0; b < kBins; ++b) count[b + 1] += count[b];
   const std::int32_t clipped = count[1];
-  for (std::int64_t r = begin; r < end; ++r) sorted[count[bin(r)]++] = static_cast<std::int32_t>(r);
-  std::stable_sort(sorted, sorted + clipped,
-                   [&](std::int32_t a, std::int32_t b) { return length[a] > length[b]; });
-  std::copy(sorted, sorted + (end - begin), row + begin);
-  for (std::int64_t r = begin; r < end; ++r) {
-    length[r] = static_cast<std::int32_t>(index_at(s.indptr, s.index_type, row[r] + 1) -
-                                          index_at(s.indptr, s.index_type, row[r]));
-  }
+  std::int32_t* row = out.row.data() + begin;
+  for (std::int64_t r = begin; r < end; ++r) row[count[bin(r)]++] = static_cast<std::int32_t>(r);
+  std::stable_sort(row, row + clipped,
+                   [&](std::int32_t a, std::int32_t b) { return lengths[a - begin] > lengths[b - begin]; });
+  for (std::int64_t i = 0; i < end - begin; ++i) out.length[begin + i] = lengths[row[i] - begin];
 }
 
-// Says which slice starts where, and how its columns are told. Rows are sorted, so their ends tell the span.
-void place_slices(const CompressedView& s, SellStructure& out) {
+// Says how the columns of one slice are told, and for now how many entries and units of 16 bits it takes.
+// Rows are sorted, so their ends tell the span. Returns whether rows stand in their own order.
+template <class I>
+bool measure_slice(const CompressedView& s, std::int64_t number, SellStructure& out) {
   constexpr std::int64_t kMostOffset = 0xffff;
-  SellSlice next{0, 0, 0};
-  for (std::size_t number = 0; number + 1 < out.slices.size(); ++number) {
-    const std::int64_t first = static_cast<std::int64_t>(number) * out.lanes;
-    const std::int64_t last = std::min(first + out.lanes, out.rows);
-    std::int64_t entries = 0, left = s.minor, right = 0, widest = 0;
-    for (std::int64_t r = first; r < last; ++r) {
-      const std::int32_t length = out.length[static_cast<std::size_t>(r)];
-      const std::int32_t row = out.row[static_cast<std::size_t>(r)];
-      out.in_order &= row == r;
-      widest += length == out.length[static_cast<std::size_t>(first)];
-      entries += length;
-      if (length == 0 || s.minor <= kMostOffset + 1) continue;
-      const std::int64_t p = index_at(s.indptr, s.index_type, row);
-      left = std::min(left, index_at(s.indices, s.index_type, p));
-      right = std::max(right, index_at(s.indices, s.index_type, p + length - 1));
-    }
-    if (s.minor <= kMostOffset + 1 || left > right) left = right = 0;
-    const bool narrow = right - left <= kMostOffset;
-    next.base = narrow ? left : -1;
-    out.slices[number] = next;
-    next.entry += entries;
-    const std::int64_t stored = entries + (out.lanes - widest);
-    next.offset += narrow ? stored + (stored & 1) : 2 * stored;
+  const I* indptr = static_cast<const I*>(s.indptr);
+  const I* indices = static_cast<const I*>(s.indices);
+  const std::int64_t first = number * out.lanes, last = std::min(first + out.lanes, out.rows);
+  std::int64_t entries = 0, left = s.minor, right = 0, widest = 0;
+  bool in_order = true;
+  for (std::int64_t r = first; r < last; ++r) {
+    in_order &= out.row[r] == r;
+    widest += out.length[r] == out.length[first];
+    entries += out.length[r];
+    if (out.length[r] == 0 || s.minor <= kMostOffset + 1) continue;
+    const std::int64_t p = indptr[out.row[r]];
+    left = std::min<std::int64_t>(left, indices[p]);
+    right = std::max<std::int64_t>(right, indices[p + out.length[r] - 1]);
   }
-  out.slices.back() = next;
+  if (s.minor <= kMostOffset + 1 || left > right) left = right = 0;
+  const bool narrow = right - left <= kMostOffset;
+  const std::int64_t stored = entries + (out.lanes - widest);
+  out.slices[number] = {entries, narrow ? stored + (stored & 1) : 2 * stored, narrow ? left : -1};
+  return in_order;
+}
+
+// Sorts rows, says how columns are told, and where each slice starts.
+template <class I>
+void arrange(const CompressedView& s, SellStructure& out, int threads) {
+  const std::int64_t windows = (s.major + kSellWindow - 1) / kSellWindow;
+  const std::int64_t tasks = std::min(parallel::task_count(threads, kRowWork * s.major, kBuildWorkPerTask),
+                                      std::max<std::int64_t>(windows, 1));
+  std::atomic<bool> in_order{true};
+  parallel::run(threads, tasks, [&](std::int64_t task, int) {
+    bool mine = true;
+    for (std::int64_t w = windows * task / tasks; w < windows * (task + 1) / tasks; ++w) {
+      const std::int64_t begin = w * kSellWindow, end = std::min(begin + kSellWindow, s.major);
+      sort_window(static_cast<const I*>(s.indptr), begin, end, out);
+      for (std::int64_t slice = begin / out.lanes; slice * out.lanes < end; ++slice)
+        mine &= measure_slice<I>(s, slice, out);
+    }
+    if (!mine) in_order.store(false, std::memory_order_relaxed);
+  });
+  out.in_order = in_order.load(std::memory_order_relaxed);
+  std::int64_t entry = 0, offset = 0;
+  for (SellSlice& slice : out.slices) {
+    entry += std::exchange(slice.entry, entry);
+    offset += std::exchange(slice.offset, offset);
+  }
 }
 
 // Calls put(from, to) for every entry of a slice: its place in CSR and its place in the slice.
@@ -244,15 +260,11 @@ std::unique_ptr<Sell> build_sell(const CompressedView& s, int threads) try {
   made.row.resize(static_cast<std::size_t>(s.major));
   made.slices.resize(static_cast<std::size_t>(slices) + 1);
 
-  const std::int64_t windows = (s.major + kSellWindow - 1) / kSellWindow;
-  const std::int64_t tasks =
-      std::min(parallel::task_count(threads, s.major, kBuildWorkPerTask), std::max<std::int64_t>(windows, 1));
-  parallel::run(threads, tasks, [&](std::int64_t task, int) {
-    for (std::int64_t w = windows * task / tasks; w < windows * (task + 1) / tasks; ++w) {
-      sort_window(s, w * kSellWindow, std::min((w + 1) * kSellWindow, s.major), made);
-    }
-  });
-  place_slices(s, made);
+  if (s.index_type == IndexType::i32) {
+    arrange<std::int32_t>(s, made, threads);
+  } else {
+    arrange<std::int64_t>(s, made, threads);
+  }
   if (!made.offsets.resize(static_cast<std::size_t>(made.slices.back().offset) * 2)) return nullptr;
   auto sell = without_values(s, structure);
   if (sell == nullptr) return nullptr;

@@ -8,6 +8,7 @@ from ..kernels.native.csr import RowWise, Scatter, Vector
 from ..kernels.native.csr_csr import CsrCsr, CsrCsrTop
 from ..kernels.native.gemm import DenseAsCsr, Gemm
 from ..kernels.native.sell import SellVector
+from ..kernels.native.split import SplitRows
 from ..kernels.scipy import NumPy, SciPy
 
 registry.register(
@@ -15,6 +16,7 @@ registry.register(
     Scatter(),
     Vector(),
     SellVector(),
+    SplitRows(),
     Gemm(),
     DenseAsCsr(),
     BlockDense(),

@@ -85,6 +85,7 @@ def spmv_seconds(
     streamed: float,
     near: float,
     threads: int,
+    cut: bool = False,
 ) -> float:
     """Return the seconds of a product with a vector, without the call.
 
@@ -97,7 +98,9 @@ def spmv_seconds(
     near : float
         Share of entries whose element of X lies in the line that was fetched last.
     threads : int
-        How many take part; rows are not cut, so uneven ones keep fewer of them busy.
+        How many take part; unless rows are cut, uneven ones keep fewer of them busy.
+    cut : bool, optional
+        Whether long rows are cut, so that no chain is the limit.
 
     Notes
     -----
@@ -108,6 +111,7 @@ def spmv_seconds(
     x_bytes = form.k * problem.itemsize
     if x_bytes > machine.caches[0]:
         busy += machine.read(form.nnz * (1.0 - near) * LINE * GATHER_WAIT, x_bytes)
-    share = balance(form, threads)
+    share = float(threads) if cut else balance(form, threads)
+    chain = 0.0 if cut else form.longest * CHAIN_SECONDS
     moved = machine.read(streamed, streamed + x_bytes, int(share))
-    return max(busy / share, moved, form.longest * CHAIN_SECONDS)
+    return max(busy / share, moved, chain)
