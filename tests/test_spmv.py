@@ -93,3 +93,18 @@ def test_offsets_of_16_bits_lower_the_bytes():
 
     assert bytes_an_entry(near) < 10.6
     assert 12 < bytes_an_entry(far) < 12.6
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("isa", ISAS)
+def test_layouts_outside_the_caches(isa, dtype):
+    """Fetching ahead, also past the end of the layout, leaves no trace; `csr_vector` is tested above."""
+    generator = np.random.default_rng(7)
+    entries = 4 * max(_core.cpu_info()["l3"], 1 << 25) // 5 // np.dtype(dtype).itemsize
+    rows = entries // 40
+    indices = (np.arange(rows)[:, None] + np.sort(generator.permutation(500)[:40])).astype("i4").ravel()
+    data = generator.standard_normal(indices.size).astype(dtype)
+    A = dg.CSR((data, indices, np.arange(rows + 1) * 40), shape=(rows, rows + 500))
+    x = testing.random_values("x", (rows + 500,), dtype)
+    wanted = dg.matmul(A, x, kernel="csr_vector")
+    testing.assert_same(dg.matmul(A, x, kernel=f"sell_vector@{isa}"), wanted)
