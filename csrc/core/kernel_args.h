@@ -55,7 +55,6 @@ struct SellArgs {
   std::int64_t y_stride;
   std::int64_t rows;
   bool in_order;  // lane i of slice s is row s * lanes + i
-  bool far;       // the layout lies outside the caches
 };
 
 // Rows of a slice: one 64-byte vector of values.

@@ -6,7 +6,6 @@
 #include <new>
 #include <utility>
 
-#include "core/cpu.h"
 #include "core/dense.h"
 #include "core/kernel_args.h"
 #include "core/kernel_table.h"
@@ -211,8 +210,7 @@ class SellProduct final : public Product {
                         y.data,
                         y.row_stride,
                         s.rows,
-                        s.in_order,
-                        sell_->bytes() > far_bytes()};
+                        s.in_order};
     const std::int64_t tasks =
         std::min(parallel::task_count(threads, work_before(s.slice_count()), kWorkPerTask), s.slice_count());
     parallel::run(threads, tasks, [&](std::int64_t task, int thread) {
@@ -222,13 +220,6 @@ class SellProduct final : public Product {
   }
 
  private:
-  // Half of the last cache, which others use as well.
-  static std::size_t far_bytes() {
-    constexpr std::int64_t kUnknown = 32 << 20;
-    const std::int64_t l3 = static_cast<std::int64_t>(cpu::info().l3);
-    return static_cast<std::size_t>((l3 > 0 ? l3 : kUnknown) / 2);
-  }
-
   // Work of the slices before `slice`: entries, and two more for each row.
   std::int64_t work_before(std::int64_t slice) const {
     const SellStructure& s = *sell_->structure;
