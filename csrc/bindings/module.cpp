@@ -13,6 +13,7 @@
 #include "core/gemm_product.h"
 #include "core/kernel_table.h"
 #include "core/parallel.h"
+#include "core/split_product.h"
 #include "core/structure.h"
 
 #if defined(_WIN32)
@@ -83,6 +84,14 @@ std::unique_ptr<BoundProduct> csr_product(const std::string& algorithm, const py
   const CompressedView view = compressed_view(indptr, indices, &values, minor);
   return bind_product(make_csr_product(id, view, sparse_is_left, isa_or_best(isa)), view.dtype,
                       {indptr, indices, values}, algorithm);
+}
+
+std::unique_ptr<BoundProduct> split_product(const py::object& isa, const py::array& indptr,
+                                            const py::array& indices, const py::array& values,
+                                            std::int64_t minor, bool sparse_is_left) {
+  const CompressedView view = compressed_view(indptr, indices, &values, minor);
+  return bind_product(make_split_product(view, sparse_is_left, isa_or_best(isa)), view.dtype,
+                      {indptr, indices, values}, "csr_split");
 }
 
 std::unique_ptr<BoundSell> bind_sell(std::unique_ptr<Sell> sell, const CompressedView& source,
@@ -302,6 +311,8 @@ void add_products(py::module_& m) {
       .def("refill", &sell_refill, py::arg("values"));
   m.def("csr_product", &csr_product, py::arg("algorithm"), py::arg("isa"), py::arg("indptr"),
         py::arg("indices"), py::arg("values"), py::arg("minor"), py::arg("sparse_is_left"));
+  m.def("split_product", &split_product, py::arg("isa"), py::arg("indptr"), py::arg("indices"),
+        py::arg("values"), py::arg("minor"), py::arg("sparse_is_left"));
   m.def("sell_build", &sell_build, py::arg("indptr"), py::arg("indices"), py::arg("values"),
         py::arg("minor"));
   m.def(

@@ -41,8 +41,8 @@ class CsrProduct final : public Product {
   Status run_vector(const DenseView& x, const DenseView& y, int threads) const {
     const dense::ContiguousVector vector(x, size_of(s_.dtype), threads);
     if (vector.data() == nullptr) return Status::no_memory;
-    const SpmvArgs args{s_.indptr, s_.indices,   s_.values,      vector.data(),
-                        y.data,    y.row_stride, sparse_is_left_};
+    const SpmvArgs args{s_.indptr, s_.indices,   s_.values, vector.data(),
+                        y.data,    y.row_stride, s_.nnz,    sparse_is_left_};
     run_rows(&args, work_before(s_, s_.major), threads);
     return Status::ok;
   }

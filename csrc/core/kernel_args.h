@@ -31,15 +31,24 @@ struct SpmvArgs {
   const void* x;  // contiguous
   void* y;
   std::int64_t y_stride;
+  std::int64_t nnz;  // how far values and indices may be read
   bool sparse_is_left;
+};
+
+// One slice of the SELL layout. Its indices are 16-bit offsets from a column of its own, or, where its rows
+// reach further apart than those can tell, 32-bit columns.
+struct SellSlice {
+  std::int64_t entry;   // first entry
+  std::int64_t offset;  // first index, in units of 16 bits; even where indices are 32 bits wide
+  std::int64_t base;    // the column that 16-bit offsets count from; -1: 32-bit columns
 };
 
 // sell_vector does slices [begin, end) of y = S x; see core/sell.h for the layout.
 struct SellArgs {
-  const std::int64_t* slice_start;  // first entry of each slice
-  const std::int32_t* length;       // row lengths in slice order, descending within a slice
-  const std::int32_t* row;          // the row of Y that each lane belongs to
-  const std::int32_t* indices;
+  const SellSlice* slices;
+  const std::int32_t* length;  // row lengths in slice order, descending within a slice, 0 past the last row
+  const std::int32_t* row;     // the row of Y that each lane belongs to
+  const std::uint16_t* offsets;
   const void* values;
   const void* x;
   void* y;

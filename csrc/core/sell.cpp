@@ -1,9 +1,10 @@
 #include "core/sell.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <new>
-#include <numeric>
+#include <utility>
 
 #include "core/dense.h"
 #include "core/kernel_args.h"
@@ -15,57 +16,102 @@ namespace {
 
 constexpr std::int64_t kWorkPerTask = 4000;  // entries, about a nanosecond each
 constexpr std::int64_t kBuildWorkPerTask = 1 << 14;
+constexpr std::int64_t kRowWork = 4;   // to sort and place a row, in entries that are moved
 constexpr std::size_t kOverread = 64;  // kernels read whole vectors up to the end
 
-std::int64_t slice_count(const SellStructure& s) { return (s.rows + s.lanes - 1) / s.lanes; }
+constexpr int kMostLanes = 16;
 
 // Sorts the rows of one window by falling length; equal lengths stay in order, so that matrices with
 // rows of one length keep their order altogether.
-void sort_window(const CompressedView& s, std::int64_t begin, std::int64_t end, SellStructure& out) {
-  std::int32_t* row = out.row.data();
-  std::int32_t* length = out.length.data();
-  for (std::int64_t r = begin; r < end; ++r) {
-    row[r] = static_cast<std::int32_t>(r);
-    length[r] = static_cast<std::int32_t>(index_at(s.indptr, s.index_type, r + 1) -
-                                          index_at(s.indptr, s.index_type, r));
-  }
+template <class I>
+void sort_window(const I* indptr, std::int64_t begin, std::int64_t end, SellStructure& out) {
   // Counting sort over lengths clipped to a window's worth of bins; longer rows are put in order
   // afterwards, there are few.
   constexpr int kBins = 512;
-  std::int32_t count[kBins + 1] = {};
-  std::int32_t sorted[kSellWindow];
-  const auto bin = [&](std::int64_t r) { return kBins - 1 - std::min(length[r], kBins - 1); };
-  for (std::int64_t r = begin; r < end; ++r) ++count[bin(r) + 1];
+  std::int32_t lengths[kSellWindow], count[kBins + 1] = {};
+  const auto bin = [&](std::int64_t r) { return kBins - 1 - std::min(lengths[r - begin], kBins - 1); };
+  for (std::int64_t r = begin; r < end; ++r) {
+    lengths[r - begin] = static_cast<std::int32_t>(indptr[r + 1] - indptr[r]);
+    ++count[bin(r) + 1];
+  }
   for (int b = 0; b < kBins; ++b) count[b + 1] += count[b];
   const std::int32_t clipped = count[1];
-  for (std::int64_t r = begin; r < end; ++r) sorted[count[bin(r)]++] = static_cast<std::int32_t>(r);
-  std::stable_sort(sorted, sorted + clipped,
-                   [&](std::int32_t a, std::int32_t b) { return length[a] > length[b]; });
-  std::copy(sorted, sorted + (end - begin), row + begin);
-  for (std::int64_t r = begin; r < end; ++r) {
-    length[r] = static_cast<std::int32_t>(index_at(s.indptr, s.index_type, row[r] + 1) -
-                                          index_at(s.indptr, s.index_type, row[r]));
+  std::int32_t* row = out.row.data() + begin;
+  for (std::int64_t r = begin; r < end; ++r) row[count[bin(r)]++] = static_cast<std::int32_t>(r);
+  std::stable_sort(row, row + clipped,
+                   [&](std::int32_t a, std::int32_t b) { return lengths[a - begin] > lengths[b - begin]; });
+  for (std::int64_t i = 0; i < end - begin; ++i) out.length[begin + i] = lengths[row[i] - begin];
+}
+
+// Says how the columns of one slice are told, and for now how many entries and units of 16 bits it takes.
+// Rows are sorted, so their ends tell the span. Returns whether rows stand in their own order.
+template <class I>
+bool measure_slice(const CompressedView& s, std::int64_t number, SellStructure& out) {
+  constexpr std::int64_t kMostOffset = 0xffff;
+  const I* indptr = static_cast<const I*>(s.indptr);
+  const I* indices = static_cast<const I*>(s.indices);
+  const std::int64_t first = number * out.lanes, last = std::min(first + out.lanes, out.rows);
+  std::int64_t entries = 0, left = s.minor, right = 0, widest = 0;
+  bool in_order = true;
+  for (std::int64_t r = first; r < last; ++r) {
+    in_order &= out.row[r] == r;
+    widest += out.length[r] == out.length[first];
+    entries += out.length[r];
+    if (out.length[r] == 0 || s.minor <= kMostOffset + 1) continue;
+    const std::int64_t p = indptr[out.row[r]];
+    left = std::min<std::int64_t>(left, indices[p]);
+    right = std::max<std::int64_t>(right, indices[p + out.length[r] - 1]);
+  }
+  if (s.minor <= kMostOffset + 1 || left > right) left = right = 0;
+  const bool narrow = right - left <= kMostOffset;
+  const std::int64_t stored = entries + (out.lanes - widest);
+  out.slices[number] = {entries, narrow ? stored + (stored & 1) : 2 * stored, narrow ? left : -1};
+  return in_order;
+}
+
+// Sorts rows, says how columns are told, and where each slice starts.
+template <class I>
+void arrange(const CompressedView& s, SellStructure& out, int threads) {
+  const std::int64_t windows = (s.major + kSellWindow - 1) / kSellWindow;
+  const std::int64_t tasks = std::min(parallel::task_count(threads, kRowWork * s.major, kBuildWorkPerTask),
+                                      std::max<std::int64_t>(windows, 1));
+  std::atomic<bool> in_order{true};
+  parallel::run(threads, tasks, [&](std::int64_t task, int) {
+    bool mine = true;
+    for (std::int64_t w = windows * task / tasks; w < windows * (task + 1) / tasks; ++w) {
+      const std::int64_t begin = w * kSellWindow, end = std::min(begin + kSellWindow, s.major);
+      sort_window(static_cast<const I*>(s.indptr), begin, end, out);
+      for (std::int64_t slice = begin / out.lanes; slice * out.lanes < end; ++slice)
+        mine &= measure_slice<I>(s, slice, out);
+    }
+    if (!mine) in_order.store(false, std::memory_order_relaxed);
+  });
+  out.in_order = in_order.load(std::memory_order_relaxed);
+  std::int64_t entry = 0, offset = 0;
+  for (SellSlice& slice : out.slices) {
+    entry += std::exchange(slice.entry, entry);
+    offset += std::exchange(slice.offset, offset);
   }
 }
 
-// Calls put(from, to) for every entry of a slice: its place in CSR and its place in the layout.
-template <class Put>
-void for_each_entry(const CompressedView& s, const SellStructure& sell, std::int64_t slice, const Put& put) {
+// Calls put(from, to) for every entry of a slice: its place in CSR and its place in the slice.
+template <class I, class Put>
+void for_each_entry(const I* indptr, const SellStructure& sell, std::int64_t slice, const Put& put) {
   const std::int64_t first = slice * sell.lanes;
-  const int rows = static_cast<int>(std::min<std::int64_t>(sell.lanes, sell.rows - first));
-  std::int64_t start[16];
-  for (int r = 0; r < rows; ++r) start[r] = index_at(s.indptr, s.index_type, sell.row[first + r]);
-  std::int64_t to = sell.slice_start[slice];
-  int active = rows;
+  const std::int32_t* length = sell.length.data() + first;
+  std::int64_t start[kMostLanes];
+  int active = static_cast<int>(std::min<std::int64_t>(sell.lanes, sell.rows - first));
+  for (int r = 0; r < active; ++r) start[r] = indptr[sell.row[static_cast<std::size_t>(first + r)]];
+  std::int64_t to = 0;
   for (std::int32_t t = 0; active > 0; ++t) {
-    while (active > 0 && sell.length[first + active - 1] <= t) --active;
+    while (active > 0 && length[active - 1] <= t) --active;
     for (int r = 0; r < active; ++r) put(start[r] + t, to++);
   }
 }
 
 template <class Body>
 void for_each_slice(const SellStructure& sell, int threads, const Body& body) {
-  const std::int64_t slices = slice_count(sell);
+  const std::int64_t slices = sell.slice_count();
   const std::int64_t tasks = std::min(parallel::task_count(threads, sell.nnz + sell.rows, kBuildWorkPerTask),
                                       std::max<std::int64_t>(slices, 1));
   parallel::run(threads, tasks, [&](std::int64_t task, int) {
@@ -74,29 +120,71 @@ void for_each_slice(const SellStructure& sell, int threads, const Body& body) {
   });
 }
 
-template <class T>
-void fill_values(const CompressedView& s, const SellStructure& sell, char* target, int threads) {
+template <class T, class I>
+void fill_values(const CompressedView& s, const SellStructure& sell, T* values, int threads) {
   const T* from = static_cast<const T*>(s.values);
-  T* to = reinterpret_cast<T*>(target);
   for_each_slice(sell, threads, [&](std::int64_t slice) {
-    for_each_entry(s, sell, slice, [&](std::int64_t p, std::int64_t q) { to[q] = from[p]; });
+    T* to = values + sell.slices[static_cast<std::size_t>(slice)].entry;
+    for_each_entry(static_cast<const I*>(s.indptr), sell, slice,
+                   [&](std::int64_t p, std::int64_t q) { to[q] = from[p]; });
   });
 }
 
-std::unique_ptr<Sell> with_values(const CompressedView& s, std::shared_ptr<const SellStructure> structure,
-                                  int threads) {
-  const std::size_t bytes = static_cast<std::size_t>(s.nnz) * size_of(s.dtype);
-  std::shared_ptr<char[]> values(new (std::nothrow) char[bytes + kOverread]);
-  if (values == nullptr) return nullptr;
-  std::memset(values.get() + bytes, 0, kOverread);
+// Both at once, because most of the time goes into finding the entries.
+template <class T, class I>
+void fill_all(const CompressedView& s, const SellStructure& sell, T* values, int threads) {
+  const I* indptr = static_cast<const I*>(s.indptr);
+  const I* indices = static_cast<const I*>(s.indices);
+  const T* from = static_cast<const T*>(s.values);
+  std::uint16_t* offsets = static_cast<std::uint16_t*>(sell.offsets.data());
+  for_each_slice(sell, threads, [&](std::int64_t number) {
+    const SellSlice& slice = sell.slices[static_cast<std::size_t>(number)];
+    const SellSlice& next = sell.slices[static_cast<std::size_t>(number) + 1];
+    T* to = values + slice.entry;
+    const std::int64_t entries = next.entry - slice.entry;
+    if (slice.base >= 0) {
+      std::uint16_t* narrow = offsets + slice.offset;
+      for_each_entry(indptr, sell, number, [&](std::int64_t p, std::int64_t q) {
+        to[q] = from[p];
+        narrow[q] = static_cast<std::uint16_t>(indices[p] - slice.base);
+      });
+      std::fill(narrow + entries, offsets + next.offset, std::uint16_t{0});
+    } else {
+      std::int32_t* wide = reinterpret_cast<std::int32_t*>(offsets + slice.offset);
+      for_each_entry(indptr, sell, number, [&](std::int64_t p, std::int64_t q) {
+        to[q] = from[p];
+        wide[q] = static_cast<std::int32_t>(indices[p]);
+      });
+      std::fill(wide + entries, reinterpret_cast<std::int32_t*>(offsets + next.offset), 0);
+    }
+  });
+}
+
+// Calls body(values, type of indices) with typed arguments.
+template <class Body>
+void typed(const CompressedView& s, void* values, const Body& body) {
+  const auto indexed = [&](auto* target) {
+    if (s.index_type == IndexType::i32) {
+      body(target, std::int32_t{});
+    } else {
+      body(target, std::int64_t{});
+    }
+  };
   if (s.dtype == DType::f32) {
-    fill_values<float>(s, *structure, values.get(), threads);
+    indexed(static_cast<float*>(values));
   } else {
-    fill_values<double>(s, *structure, values.get(), threads);
+    indexed(static_cast<double*>(values));
   }
+}
+
+// A layout of this structure whose values are yet to come; null when there is no memory for them.
+std::unique_ptr<Sell> without_values(const CompressedView& s,
+                                     std::shared_ptr<const SellStructure> structure) {
   auto sell = std::make_unique<Sell>();
+  const std::size_t bytes = static_cast<std::size_t>(s.nnz) * size_of(s.dtype);
+  if (!sell->values.resize(bytes + kOverread)) return nullptr;
+  std::memset(static_cast<char*>(sell->values.data()) + bytes, 0, kOverread);
   sell->structure = std::move(structure);
-  sell->values = std::move(values);
   sell->dtype = s.dtype;
   return sell;
 }
@@ -113,11 +201,18 @@ class SellProduct final : public Product {
     const SellStructure& s = *sell_->structure;
     const dense::ContiguousVector vector(x, size_of(sell_->dtype), threads);
     if (vector.data() == nullptr) return Status::no_memory;
-    const SellArgs args{
-        s.slice_start.data(), s.length.data(), s.row.data(), s.indices.data(), sell_->values.get(),
-        vector.data(),        y.data,          y.row_stride, s.rows,           s.in_order};
-    const std::int64_t slices = slice_count(s);
-    const std::int64_t tasks = std::min(parallel::task_count(threads, s.nnz + s.rows, kWorkPerTask), slices);
+    const SellArgs args{s.slices.data(),
+                        s.length.data(),
+                        s.row.data(),
+                        static_cast<const std::uint16_t*>(s.offsets.data()),
+                        sell_->values.data(),
+                        vector.data(),
+                        y.data,
+                        y.row_stride,
+                        s.rows,
+                        s.in_order};
+    const std::int64_t tasks =
+        std::min(parallel::task_count(threads, work_before(s.slice_count()), kWorkPerTask), s.slice_count());
     parallel::run(threads, tasks, [&](std::int64_t task, int thread) {
       found_.run(&args, first_slice(task, tasks), first_slice(task + 1, tasks), thread, nullptr);
     });
@@ -125,15 +220,26 @@ class SellProduct final : public Product {
   }
 
  private:
-  std::int64_t first_slice(std::int64_t task, std::int64_t tasks) const {
+  // Work of the slices before `slice`: entries, and two more for each row.
+  std::int64_t work_before(std::int64_t slice) const {
     const SellStructure& s = *sell_->structure;
-    if (task >= tasks) return slice_count(s);
-    const std::int64_t target = static_cast<std::int64_t>(
-        static_cast<double>(s.nnz) * static_cast<double>(task) / static_cast<double>(tasks));
-    // Slices without entries cost next to nothing; they go with whichever task they stand beside.
-    return task == 0 ? 0
-                     : std::lower_bound(s.slice_start.begin(), s.slice_start.end() - 1, target) -
-                           s.slice_start.begin();
+    return s.slices[static_cast<std::size_t>(slice)].entry + 2 * s.lanes * slice;
+  }
+
+  std::int64_t first_slice(std::int64_t task, std::int64_t tasks) const {
+    const std::int64_t slices = sell_->structure->slice_count();
+    const double share = static_cast<double>(task) / static_cast<double>(tasks);
+    const double target = share * static_cast<double>(work_before(slices));
+    std::int64_t low = 0, high = slices;
+    while (low < high) {
+      const std::int64_t middle = low + (high - low) / 2;
+      if (static_cast<double>(work_before(middle)) < target) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
   }
 
   std::shared_ptr<const Sell> sell_;
@@ -143,47 +249,38 @@ class SellProduct final : public Product {
 }  // namespace
 
 std::unique_ptr<Sell> build_sell(const CompressedView& s, int threads) try {
-  auto sell = std::make_shared<SellStructure>();
-  sell->rows = s.major;
-  sell->cols = s.minor;
-  sell->nnz = s.nnz;
-  sell->lanes = static_cast<int>(64 / size_of(s.dtype));
-  sell->length.resize(static_cast<std::size_t>(s.major));
-  sell->row.resize(static_cast<std::size_t>(s.major));
-  sell->indices.resize(static_cast<std::size_t>(s.nnz) +
-                       kOverread / 4);  // the excess stays 0: a valid column
-  const std::int64_t slices = slice_count(*sell), windows = (s.major + kSellWindow - 1) / kSellWindow;
-  sell->slice_start.resize(static_cast<std::size_t>(slices) + 1);
+  auto structure = std::make_shared<SellStructure>();
+  SellStructure& made = *structure;
+  made.rows = s.major;
+  made.cols = s.minor;
+  made.nnz = s.nnz;
+  made.lanes = static_cast<int>(64 / size_of(s.dtype));
+  const std::int64_t slices = (s.major + made.lanes - 1) / made.lanes;
+  made.length.resize(static_cast<std::size_t>(slices * made.lanes));
+  made.row.resize(static_cast<std::size_t>(s.major));
+  made.slices.resize(static_cast<std::size_t>(slices) + 1);
 
-  const std::int64_t tasks =
-      std::min(parallel::task_count(threads, s.major, kBuildWorkPerTask), std::max<std::int64_t>(windows, 1));
-  parallel::run(threads, tasks, [&](std::int64_t task, int) {
-    for (std::int64_t w = windows * task / tasks; w < windows * (task + 1) / tasks; ++w) {
-      sort_window(s, w * kSellWindow, std::min((w + 1) * kSellWindow, s.major), *sell);
-    }
-  });
-  std::int64_t start = 0;
-  for (std::int64_t slice = 0; slice < slices; ++slice) {
-    sell->slice_start[static_cast<std::size_t>(slice)] = start;
-    for (std::int64_t r = slice * sell->lanes; r < std::min((slice + 1) * sell->lanes, s.major); ++r) {
-      start += sell->length[static_cast<std::size_t>(r)];
-      sell->in_order &= sell->row[static_cast<std::size_t>(r)] == r;
-    }
+  if (s.index_type == IndexType::i32) {
+    arrange<std::int32_t>(s, made, threads);
+  } else {
+    arrange<std::int64_t>(s, made, threads);
   }
-  sell->slice_start[static_cast<std::size_t>(slices)] = start;
-  std::int32_t* indices = sell->indices.data();
-  for_each_slice(*sell, threads, [&](std::int64_t slice) {
-    for_each_entry(s, *sell, slice, [&](std::int64_t p, std::int64_t q) {
-      indices[q] = static_cast<std::int32_t>(index_at(s.indices, s.index_type, p));
-    });
-  });
-  return with_values(s, std::move(sell), threads);
+  if (!made.offsets.resize(static_cast<std::size_t>(made.slices.back().offset) * 2)) return nullptr;
+  auto sell = without_values(s, structure);
+  if (sell == nullptr) return nullptr;
+  typed(s, sell->values.data(),
+        [&]<class T, class I>(T* values, I) { fill_all<T, I>(s, made, values, threads); });
+  return sell;
 } catch (const std::bad_alloc&) {
   return nullptr;
 }
 
 std::unique_ptr<Sell> refill_sell(const Sell& old, const CompressedView& s, int threads) try {
-  return with_values(s, old.structure, threads);
+  auto sell = without_values(s, old.structure);
+  if (sell == nullptr) return nullptr;
+  typed(s, sell->values.data(),
+        [&]<class T, class I>(T* values, I) { fill_values<T, I>(s, *old.structure, values, threads); });
+  return sell;
 } catch (const std::bad_alloc&) {
   return nullptr;
 }

@@ -13,7 +13,9 @@
 #include <memory>
 #include <vector>
 
+#include "core/kernel_args.h"
 #include "core/product.h"
+#include "core/workspace.h"
 
 namespace deepgemm {
 
@@ -24,17 +26,19 @@ struct SellStructure {
   std::int64_t rows = 0, cols = 0, nnz = 0;
   int lanes = 0;
   bool in_order = true;
-  std::vector<std::int64_t> slice_start;
-  std::vector<std::int32_t> length, row, indices;
+  std::vector<SellSlice> slices;  // and one more, where the last one ends
+  std::vector<std::int32_t> length, row;
+  AlignedBuffer offsets;
 
+  std::int64_t slice_count() const { return static_cast<std::int64_t>(slices.size()) - 1; }
   std::size_t bytes() const {
-    return slice_start.size() * 8 + (length.size() + row.size() + indices.size()) * 4;
+    return slices.size() * sizeof(SellSlice) + (length.size() + row.size()) * 4 + offsets.bytes();
   }
 };
 
 struct Sell {
   std::shared_ptr<const SellStructure> structure;
-  std::shared_ptr<char[]> values;
+  AlignedBuffer values;
   DType dtype = DType::f32;
 
   std::size_t bytes() const {

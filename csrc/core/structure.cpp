@@ -102,38 +102,65 @@ bool check_indptr(const I* indptr, std::int64_t rows, std::int64_t indices_size,
   return true;
 }
 
-// Row-length quantiles by counting lengths below kBins and sorting the few others.
-template <class I>
-void measure_lengths(const I* indptr, std::int64_t rows, Inspection& out) {
-  constexpr std::int64_t kBins = 1024;
-  const std::int64_t bins = std::min(out.max_row + 1, kBins);
-  std::vector<std::int64_t> count(static_cast<std::size_t>(bins)), longer;
+// Lengths below kBins are counted, the few others listed. `maxima` sums the longest row of each group, once
+// for each row of the group.
+struct Lengths {
+  static constexpr std::int64_t kBins = 1024, kGroup = 16;
+  std::vector<std::int64_t> count, longer;
   double maxima = 0.0;
-  std::int64_t group = 0;
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const std::int64_t length = indptr[r + 1] - indptr[r];
-    if (length < bins) {
-      ++count[static_cast<std::size_t>(length)];
-    } else {
-      longer.push_back(length);
+};
+
+// Rows [begin, end), where begin is a multiple of kGroup.
+template <class I>
+void count_lengths(const I* indptr, std::int64_t begin, std::int64_t end, Lengths& out) {
+  const std::int64_t bins = static_cast<std::int64_t>(out.count.size());
+  for (std::int64_t first = begin; first < end; first += Lengths::kGroup) {
+    const std::int64_t last = std::min(first + Lengths::kGroup, end);
+    std::int64_t group = 0;
+    for (std::int64_t r = first; r < last; ++r) {
+      const std::int64_t length = indptr[r + 1] - indptr[r];
+      if (length < bins) {
+        ++out.count[static_cast<std::size_t>(length)];
+      } else {
+        out.longer.push_back(length);
+      }
+      group = std::max(group, length);
     }
-    group = std::max(group, length);
-    if (r % 16 == 15 || r == rows - 1) {
-      maxima += static_cast<double>(group) * static_cast<double>(r % 16 + 1);
-      group = 0;
-    }
+    out.maxima += static_cast<double>(group * (last - first));
   }
-  out.window_fill = maxima > 0.0 ? static_cast<double>(out.nnz) / maxima : 1.0;
-  std::sort(longer.begin(), longer.end());
+}
+
+// Row-length quantiles and the fill of slices, each thread counting a part of the rows.
+template <class I>
+void measure_lengths(const I* indptr, std::int64_t rows, int threads, Inspection& out) {
+  constexpr std::int64_t kRowsPerTask = 1 << 13;
+  const std::int64_t bins = std::min(out.max_row + 1, Lengths::kBins);
+  const std::int64_t groups = (rows + Lengths::kGroup - 1) / Lengths::kGroup;
+  const std::int64_t tasks = std::clamp<std::int64_t>(rows / kRowsPerTask, 1, threads);
+  std::vector<Lengths> parts(static_cast<std::size_t>(tasks));
+  for (Lengths& part : parts) part.count.resize(static_cast<std::size_t>(bins));
+  parallel::run(threads, tasks, [&](std::int64_t task, int) {
+    const std::int64_t begin = groups * task / tasks * Lengths::kGroup;
+    const std::int64_t end = std::min(groups * (task + 1) / tasks * Lengths::kGroup, rows);
+    count_lengths(indptr, begin, end, parts[static_cast<std::size_t>(task)]);
+  });
+  Lengths& all = parts[0];
+  for (std::size_t p = 1; p < parts.size(); ++p) {
+    for (std::size_t b = 0; b < all.count.size(); ++b) all.count[b] += parts[p].count[b];
+    all.longer.insert(all.longer.end(), parts[p].longer.begin(), parts[p].longer.end());
+    all.maxima += parts[p].maxima;
+  }
+  out.window_fill = all.maxima > 0.0 ? static_cast<double>(out.nnz) / all.maxima : 1.0;
+  std::sort(all.longer.begin(), all.longer.end());
   constexpr double kAt[7] = {0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0};
   std::int64_t below = 0, length = 0;
   for (int q = 0; q < 7; ++q) {
     const std::int64_t rank = static_cast<std::int64_t>(kAt[q] * static_cast<double>(rows - 1));
-    while (length < bins && below + count[static_cast<std::size_t>(length)] <= rank) {
-      below += count[static_cast<std::size_t>(length++)];
+    while (length < bins && below + all.count[static_cast<std::size_t>(length)] <= rank) {
+      below += all.count[static_cast<std::size_t>(length++)];
     }
     out.quantiles[static_cast<std::size_t>(q)] =
-        length < bins ? length : longer[static_cast<std::size_t>(rank - below)];
+        length < bins ? length : all.longer[static_cast<std::size_t>(rank - below)];
   }
 }
 
@@ -191,7 +218,7 @@ Inspection inspect(const CompressedView& s, std::int64_t indices_size, int threa
   out.sorted = total.falling == 0;
   out.canonical = total.not_rising == 0;
   out.near = sample_near(indices, out.nnz);
-  if (s.major > 0) measure_lengths(indptr, s.major, out);
+  if (s.major > 0) measure_lengths(indptr, s.major, threads, out);
   return out;
 }
 

@@ -39,14 +39,6 @@ struct Simd<float> {
   static vec swap2(vec a) { return _mm256_permute_ps(a, 0xb1); }
   static vec even(vec a) { return _mm256_moveldup_ps(a); }
   static vec odd(vec a) { return _mm256_movehdup_ps(a); }
-  static __m128 four(const float* base, const int32_t* i) {
-    const __m128 low = _mm_unpacklo_ps(_mm_load_ss(base + i[0]), _mm_load_ss(base + i[1]));
-    const __m128 high = _mm_unpacklo_ps(_mm_load_ss(base + i[2]), _mm_load_ss(base + i[3]));
-    return _mm_movelh_ps(low, high);
-  }
-  static vec gather(const float* base, const int32_t* i) {  // loads and shuffles beat vgatherdps
-    return _mm256_insertf128_ps(_mm256_castps128_ps256(four(base, i)), four(base, i + 4), 1);
-  }
 };
 
 template <>
@@ -77,12 +69,6 @@ struct Simd<double> {
   static vec swap2(vec a) { return _mm256_permute_pd(a, 0x5); }
   static vec even(vec a) { return _mm256_movedup_pd(a); }
   static vec odd(vec a) { return _mm256_permute_pd(a, 0xf); }
-  static __m128d two(const double* base, const int32_t* i) {
-    return _mm_loadh_pd(_mm_load_sd(base + i[0]), base + i[1]);
-  }
-  static vec gather(const double* base, const int32_t* i) {
-    return _mm256_insertf128_pd(_mm256_castpd128_pd256(two(base, i)), two(base, i + 2), 1);
-  }
 };
 
 template <class T>

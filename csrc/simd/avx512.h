@@ -84,16 +84,6 @@ struct HalfSimd<float> {
   static vec fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
   static vec fma_n(vec a, vec b, vec c, int n) { return _mm256_mask3_fmadd_ps(a, b, c, first(n)); }
   static vec lane(vec a, int i) { return _mm256_permutexvar_ps(_mm256_set1_epi32(i), a); }
-  // Loads and shuffles beat vgatherdps (16 elements: 8 against 20 cycles on Zen 5); gathers are slowed
-  // down further by the mitigations of older Intel cores.
-  static __m128 four(const float* base, const int32_t* i) {
-    const __m128 low = _mm_unpacklo_ps(_mm_load_ss(base + i[0]), _mm_load_ss(base + i[1]));
-    const __m128 high = _mm_unpacklo_ps(_mm_load_ss(base + i[2]), _mm_load_ss(base + i[3]));
-    return _mm_movelh_ps(low, high);
-  }
-  static vec gather(const float* base, const int32_t* i) {
-    return _mm256_insertf128_ps(_mm256_castps128_ps256(four(base, i)), four(base, i + 4), 1);
-  }
 };
 
 template <>
@@ -111,12 +101,6 @@ struct HalfSimd<double> {
   static vec fma(vec a, vec b, vec c) { return _mm256_fmadd_pd(a, b, c); }
   static vec fma_n(vec a, vec b, vec c, int n) { return _mm256_mask3_fmadd_pd(a, b, c, first(n)); }
   static vec lane(vec a, int i) { return _mm256_permutexvar_pd(_mm256_set1_epi64x(i), a); }
-  static __m128d two(const double* base, const int32_t* i) {
-    return _mm_loadh_pd(_mm_load_sd(base + i[0]), base + i[1]);
-  }
-  static vec gather(const double* base, const int32_t* i) {
-    return _mm256_insertf128_pd(_mm256_castpd128_pd256(two(base, i)), two(base, i + 2), 1);
-  }
 };
 
 }  // namespace

@@ -26,7 +26,6 @@ struct Simd {
   }
   static vec fma(vec a, vec b, vec c) { return fused(a, b, c); }
   static vec fnma(vec a, vec b, vec c) { return fused(-a, b, c); }
-  static vec gather(const T* base, const int32_t* index) { return base[*index]; }
   // Lanes at or past n keep `c`.
   static vec fma_n(vec a, vec b, vec c, int n) { return n > 0 ? fused(a, b, c) : c; }
 };

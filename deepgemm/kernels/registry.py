@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from ..planner.machine import Machine
     from ..planner.problem import Problem
 
-__all__ = ["Cost", "Executable", "Kernel", "find", "kernels", "names", "register"]
+__all__ = ["ORDER", "Cost", "Executable", "Kernel", "find", "kernels", "names", "register"]
+
+ORDER = "rounds in an order of its own; reproducible=False admits it"
+"""Why a kernel that does not keep the stated order is refused by default."""
 
 
 class Cost(NamedTuple):  # a tuple, because each plan makes one for every kernel

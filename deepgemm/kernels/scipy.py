@@ -10,7 +10,7 @@ import numpy as np
 from ..rounding import rounded
 from ..sparse.base import SparseArray
 from ..sparse.interop import from_scipy, widened
-from .registry import Cost, Executable, Kernel
+from .registry import ORDER, Cost, Executable, Kernel
 
 if TYPE_CHECKING:
     from ..planner.machine import Machine
@@ -28,8 +28,6 @@ SPGEMM_SECONDS = 4e-9
 NUMPY_INTEGER_SECONDS = 1e-9
 BLAS_EFFICIENCY = 0.9
 NUMPY_CALL = 1e-6
-
-ORDER = "rounds in an order of its own; reproducible=False admits it"
 
 
 def exact(problem: Problem) -> bool:

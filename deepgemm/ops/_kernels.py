@@ -9,6 +9,7 @@ from ..kernels.native.csr_csr import CsrCsr, CsrCsrDense, CsrCsrTop
 from ..kernels.native.csr_tiled import Tiled
 from ..kernels.native.gemm import DenseAsCsr, Gemm
 from ..kernels.native.sell import SellVector
+from ..kernels.native.split import SplitRows
 from ..kernels.scipy import NumPy, SciPy
 
 registry.register(
@@ -17,6 +18,7 @@ registry.register(
     Scatter(),
     Vector(),
     SellVector(),
+    SplitRows(),
     Gemm(),
     DenseAsCsr(),
     BlockDense(),

@@ -16,6 +16,9 @@ FIRST_LOOK_CALLS = 4
 LEAST_CALLS = 3
 # Thinking again costs about 50 µs of Python, so it must not happen before twenty times that is at stake.
 LEAST_PRICE = 1e-3
+# Except where a layout is in sight: matrices of 20,000 to 200,000 entries have slices for 50 to 200 µs, and
+# would lose ten times that before a millisecond is over.
+LEAST_LAYOUT_PRICE = 1e-4
 
 
 class Account(NamedTuple):
@@ -82,7 +85,8 @@ def terms(choice: Choice, account: Account, look: float = math.inf) -> Terms:
     Notes
     -----
     A kernel that was not yet measured is looked at after about `FIRST_LOOK_CALLS` calls, whatever its
-    speed turns out to be: then all of its time counts as lost. Measured ones run until the time
+    speed turns out to be: then all of its time counts as lost. Short calls wait until the layout in sight
+    would be paid for if predictions hold. Measured ones run until the time
     lost against a layout reaches what is left of its price. Against a kernel that needs no layout
     only thinking costs anything; each time that it changes nothing, twice as much must be lost
     before it is done again, or a busy machine would keep the planner busy as well.
@@ -90,11 +94,20 @@ def terms(choice: Choice, account: Account, look: float = math.inf) -> Terms:
     if choice.target is None:
         return Terms(0.0, look)
     if not choice.candidate.measured:
-        return Terms(0.0, max(FIRST_LOOK_CALLS * choice.candidate.predicted, LEAST_PRICE))
+        return Terms(0.0, max(FIRST_LOOK_CALLS * choice.candidate.predicted, _paid_after(choice)))
     if choice.target.conversion > 0.0:
-        return Terms(choice.target.predicted, max(min(choice.price, look), LEAST_PRICE))
+        return Terms(choice.target.predicted, max(min(choice.price, look), LEAST_LAYOUT_PRICE))
     repeats = account.repeats if choice.candidate.name == account.last else 0
     return Terms(choice.target.predicted, min(LEAST_PRICE * 2.0 ** min(repeats, 40), look))
+
+
+def _paid_after(choice: Choice) -> float:
+    """Return the seconds of calls after which the layout in sight is paid for, within bounds."""
+    candidate, target = choice.candidate, choice.target
+    if target is None or target.conversion == 0.0 or target.predicted >= candidate.predicted:
+        return LEAST_PRICE
+    calls = choice.price / (candidate.predicted - target.predicted)
+    return min(max(calls * candidate.predicted, LEAST_LAYOUT_PRICE), LEAST_PRICE)
 
 
 def settle(account: Account, choice: Choice, calls: int, lost: float, fastest: float) -> Account:

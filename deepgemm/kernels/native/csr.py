@@ -29,14 +29,14 @@ EVEN_SKEW = 0.05
 SCATTER_EFFICIENCY = 0.25
 # Seconds per entry whose store covers part of a register: the next load of it cannot be forwarded.
 SCATTER_PARTIAL_SECONDS = 3.5e-9
-# A few rows run side by side over the length that they share; what is left of the longer ones runs
-# alone, one entry in the latency of an FMA. That grows with the spread of the lengths.
-VECTOR_ENTRY_SECONDS = 0.4e-9
-VECTOR_SKEW = 1.2
-VECTOR_ROW_SECONDS = 2e-9
+# Four rows run side by side to the end of the longest, and steps in which some have ended cost nearly as
+# much as full ones. How many those are shows in the fill of slices of unsorted rows.
+VECTOR_ENTRY_SECONDS = 0.28e-9
+VECTOR_RAGGED_SECONDS = 0.09e-9
+VECTOR_ROW_SECONDS = 1.25e-9
 # Real and imaginary parts share registers: swapping them costs as much as the arithmetic.
 COMPLEX_EFFICIENCY = 0.3
-COMPLEX_VECTOR = 2.5  # entries of a complex vector product, in those of a real one
+COMPLEX_VECTOR = 3.6  # entries of a complex vector product, in those of a real one
 
 
 def spmm_seconds(
@@ -160,8 +160,9 @@ class Vector(_CompressedKernel):
         structure = operand.spec(problem).structure
         complex_ = problem.accumulator.startswith("complex")
         per_entry = VECTOR_ENTRY_SECONDS * (COMPLEX_VECTOR if complex_ else 1.0)
-        uneven = 1.0 + VECTOR_SKEW * (structure.skew if form.stored == "row" else 0.0)
-        chains = form.nnz * per_entry * uneven + form.m * VECTOR_ROW_SECONDS
+        if form.stored == "row":
+            per_entry += VECTOR_RAGGED_SECONDS * (1.0 / structure.window_fill - 1.0)
+        chains = form.nnz * per_entry + form.m * VECTOR_ROW_SECONDS
         streamed = form.nnz * (problem.itemsize + operand.spec(problem).index_bytes)
 
         def seconds(threads: int) -> float:

@@ -20,15 +20,16 @@ EFFICIENCY = 0.85
 # Rows of a full register tile. A vector of the other operand is loaded once for all rows of a tile, so
 # that few rows wait for loads: r of them reach r / (r + 1) of the rest.
 TILE_ROWS = 14
+# Seconds to turn 64 bytes of a left operand whose rows go into lanes, and for each step over K of the rows
+# that do not fill a vector, which are picked one by one (a vector of x: 0.045 ns an element on two threads).
+TURN_SECONDS = 1e-9
+PICK_SECONDS = 8e-9
 # Seconds of set-up for each tile of results.
 TILE_SECONDS = 15e-9
 # Bytes of panels kept during a call, for each thread.
 WORKSPACE = 2 << 20
 # Up to this many rows or columns the larger operand is read where it stands, not packed.
 LEAST_PACKED = 4
-# Seconds per element of a left operand that meets so few columns: its rows are turned into lanes in
-# registers (512 × 2048 floats times a vector took 117 µs on two threads).
-TURN_SECONDS = 0.2e-9
 # Seconds per element to look for zeros, and for each entry found, when a dense operand is made sparse.
 SCAN_SECONDS = 0.15e-9
 KEEP_SECONDS = 1.5e-9
@@ -49,8 +50,8 @@ def gemm_seconds(problem: Problem, machine: Machine, isa: str, threads: int) -> 
     rows = min(max(across, 1), TILE_ROWS)
     rate = machine.flop_rate(isa, problem.accumulator) * EFFICIENCY * rows / (rows + 1)
     arithmetic = vectors * lanes * across * k * model.flops(problem) / rate
-    if n <= LEAST_PACKED and m > n:
-        arithmetic += m * k * TURN_SECONDS
+    if along == m and n <= LEAST_PACKED:
+        arithmetic += m * k * size / 64 * TURN_SECONDS + (m % lanes > 0) * k * PICK_SECONDS
     tiles = vectors / 2 * -(-across // TILE_ROWS)
     moved = (m * k + k * n + 2 * m * n) * size
     return max((arithmetic + tiles * TILE_SECONDS) / threads, machine.read(moved, moved, threads))

@@ -24,11 +24,12 @@ Lines = Literal["row", "col"]
 # Seconds per entry, one thread, beyond reading and writing it once: the scatter of a counting sort,
 # slice building, and the scatter of single elements into a dense array.
 SORT_SECONDS = 4e-9
-SELL_SECONDS = 3e-9
+SELL_SECONDS = 0.3e-9
 TILE_SECONDS = 1e-9
 DENSE_SECONDS = 1.5e-9
 # Seconds per line of either kind (counters, offsets), and of any conversion at all (allocations, Python).
 LINE_SECONDS = 1e-9
+SELL_LINE_SECONDS = 5e-9  # sorted by length, and placed
 LEAST_SECONDS = 10e-6
 
 
@@ -101,7 +102,7 @@ class Values(NamedTuple):
 
 
 class Slices(NamedTuple):
-    """SELL: rows sorted by length in windows, padded in slices of one vector's height."""
+    """SELL: rows sorted by length in windows, in slices of one vector's height."""
 
     sell: _core.Sell
     positions: Positions | None
@@ -213,6 +214,8 @@ def conversion(
         per_entry = 0.0
     form = problem.normal
     seconds = copy + nnz * per_entry + (form.m + form.k) * LINE_SECONDS + LEAST_SECONDS
+    if kind == "sell":
+        seconds += form.m * SELL_LINE_SECONDS
     if kind in ("sell", "tiled"):
         seconds += conversion(problem, machine, lines)[1]
     return name, seconds, nbytes

@@ -13,15 +13,13 @@ if TYPE_CHECKING:
     from ...planner.machine import Machine
     from ...planner.problem import Problem
 
-# Seconds per entry of one thread: one lane of a gather and of an FMA, at 16 lanes of float32. Lanes
-# of a slice are sorted by length and stored without padding, so entries are all there is.
-ENTRY_SECONDS = 0.25e-9
-# Wider elements have fewer lanes; a gather costs about the same for each lane that it fills.
-ENTRY_SECONDS_DOUBLE = 0.3e-9
-# For each row: its share of a slice's set-up and of the scattered store.
-ROW_SECONDS = 0.4e-9
-# Indices are 32 bits wide in the slices.
-INDEX_BYTES = 4
+# Seconds per entry of one thread with everything in L1, and for each row its share of a slice's ragged end
+# and of the store. Elements of 4 bytes have twice the lanes, but each lane of a gather costs the same.
+ENTRY_SECONDS = {4: 0.165e-9, 8: 0.19e-9}
+ROW_SECONDS = {4: 0.55e-9, 8: 0.75e-9}
+# Columns of a slice are 16-bit offsets where its rows reach no further, else 32 bits wide.
+OFFSET_BYTES, COLUMN_BYTES = 2, 4
+MOST_OFFSET = 2**16 - 1
 MOST_LINES = 2**31 - 1
 
 
@@ -50,13 +48,14 @@ class SellVector(Kernel):
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
         form = problem.normal
-        near = operand.spec(problem).structure.near
-        streamed = form.nnz * (problem.itemsize + INDEX_BYTES) + form.m * problem.itemsize
-        per_entry = ENTRY_SECONDS if problem.itemsize == 4 else ENTRY_SECONDS_DOUBLE
-        lanes = form.nnz * per_entry + form.m * ROW_SECONDS
+        structure = operand.spec(problem).structure
+        reach = 2 * structure.bandwidth if structure.bandwidth else form.k
+        index_bytes = OFFSET_BYTES if min(form.k - 1, reach) <= MOST_OFFSET else COLUMN_BYTES
+        streamed = form.nnz * (problem.itemsize + index_bytes) + form.m * problem.itemsize
+        lanes = form.nnz * ENTRY_SECONDS[problem.itemsize] + form.m * ROW_SECONDS[problem.itemsize]
 
         def seconds(threads: int) -> float:
-            return model.spmv_seconds(problem, machine, isa, lanes, streamed, near, threads)
+            return model.spmv_seconds(problem, machine, isa, lanes, streamed, structure.near, threads)
 
         once, threads = model.best_threads(problem, machine, form.m, seconds)
         name, conversion, nbytes = operand.conversion(problem, machine, "row", "sell")
