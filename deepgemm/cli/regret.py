@@ -159,8 +159,8 @@ def judge(case: Case, reuse: int, rounds: int = 3, account: bool = True) -> Judg
     """
     X = case.other()
     operand = case.fresh()
-    hinted = dg.plan(operand, X, reuse=reuse)
-    fresh = dg.plan(case.fresh(), X)
+    hinted = dg.plan(*case.operands(operand, X), reuse=reuse)
+    fresh = dg.plan(*case.operands(case.fresh(), X))
     prepared = _prepare(case, X, hinted, fresh, operand._block_fill)
     timings = interleave(prepared, rounds=rounds, budget=_TURN)
     found = []
@@ -196,9 +196,9 @@ def _prepare(case: Case, X: npt.NDArray[Any], hinted: Plan, fresh: Plan, blocks:
         operand = case.fresh()
         operand._block_fill = blocks  # looked for whatever is chosen then, so it is no conversion
         start = time.perf_counter()
-        dg.plan(operand, X, reuse=0)
+        dg.plan(*case.operands(operand, X), reuse=0)
         planned = time.perf_counter()
-        plan = dg.plan(operand, X, reuse=reuse, kernel=candidate.name)
+        plan = dg.plan(*case.operands(operand, X), reuse=reuse, kernel=candidate.name)
         conversion = time.perf_counter() - planned - (planned - start)
         if candidate.conversion == 0.0:
             conversion = 0.0
@@ -214,10 +214,10 @@ def _account(case: Case, X: npt.NDArray[Any], least: float, rounds: int) -> tupl
     wanted = [calls for calls in _CALLS if calls * least <= _ACCOUNT_SECONDS]
     fastest = dict.fromkeys(wanted, math.inf)
     for _ in range(rounds):
-        operand, spent = case.fresh(), 0.0
+        (left, right), spent = case.operands(case.fresh(), X), 0.0
         for call in range(1, max(wanted, default=0) + 1):
             start = time.perf_counter()
-            operand @ X
+            left @ right
             spent += time.perf_counter() - start
             if call in fastest:
                 fastest[call] = min(fastest[call], spent)

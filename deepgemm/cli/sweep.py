@@ -41,6 +41,7 @@ def sweep(arguments: Namespace) -> dict[str, Any]:
         "machine": dg.show_machine().title.removeprefix("machine: "),
         "threads": threads,
         "rounds": arguments.rounds,
+        "side": "right" if arguments.right else "left",
         "least_seconds": LEAST_SECONDS,
         "summary": [asdict(line) for line in found],
         "cases": [case.to_dict() for case in judged],
@@ -49,7 +50,7 @@ def sweep(arguments: Namespace) -> dict[str, Any]:
 
 def _judge_source(source: Source, arguments: Namespace, steps: Steps, quiet: bool) -> list[Judged]:
     found = []
-    for case in source.cases():
+    for case in source.cases(right=arguments.right):
         steps.step(case.name)
         found.append(judge(case, arguments.reuse, arguments.rounds))
         if not quiet:

@@ -29,8 +29,9 @@ def small_sources(monkeypatch: pytest.MonkeyPatch) -> list[Source]:
     return found
 
 
-def test_the_sweep(bench_command: Command, small_sources: list[Source]) -> None:
-    status, out, err = bench_command("--regret", "--least-entries", 1, "--rounds", 1)
+@pytest.mark.parametrize("side", [(), ("--right",)])
+def test_the_sweep(bench_command: Command, small_sources: list[Source], side: tuple[str, ...]) -> None:
+    status, out, err = bench_command("--regret", "--least-entries", 1, "--rounds", 1, *side)
     assert (status, err) == (0, "")
     lines = out.splitlines()
     assert sum(line.startswith("small") and "hint" in line for line in lines) == 16
