@@ -100,8 +100,9 @@ def test_regret_counts_conversions_and_names_the_best() -> None:
     case = Judged("case", 1000, "free", "free", (free, bought), ((100, 8e-3),))
     assert case.best(1) is free
     assert case.best(1000) is bought
-    assert case.regret(1) == 1
-    assert case.regret(1000) == pytest.approx(0.04 / 0.021)
+    assert case.best_at_once() is free
+    assert case.regret_at_once() == 1
+    assert case.regret() == pytest.approx(0.04 / 0.021)
     assert case.factors() == {100: pytest.approx(8e-3 / 3e-3)}
     assert case.counts
     lines = {line.name: line for line in regret.summarise([case])}
