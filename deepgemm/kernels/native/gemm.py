@@ -26,9 +26,6 @@ TILE_SECONDS = 15e-9
 WORKSPACE = 2 << 20
 # Up to this many rows or columns the larger operand is read where it stands, not packed.
 LEAST_PACKED = 4
-# Seconds per element of a left operand that meets so few columns: its rows are turned into lanes in
-# registers (512 × 2048 floats times a vector took 117 µs on two threads).
-TURN_SECONDS = 0.2e-9
 # Seconds per element to look for zeros, and for each entry found, when a dense operand is made sparse.
 SCAN_SECONDS = 0.15e-9
 KEEP_SECONDS = 1.5e-9
@@ -49,8 +46,6 @@ def gemm_seconds(problem: Problem, machine: Machine, isa: str, threads: int) -> 
     rows = min(max(across, 1), TILE_ROWS)
     rate = machine.flop_rate(isa, problem.accumulator) * EFFICIENCY * rows / (rows + 1)
     arithmetic = vectors * lanes * across * k * model.flops(problem) / rate
-    if n <= LEAST_PACKED and m > n:
-        arithmetic += m * k * TURN_SECONDS
     tiles = vectors / 2 * -(-across // TILE_ROWS)
     moved = (m * k + k * n + 2 * m * n) * size
     return max((arithmetic + tiles * TILE_SECONDS) / threads, machine.read(moved, moved, threads))
