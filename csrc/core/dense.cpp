@@ -92,9 +92,24 @@ bool row_finite(const Real* p, std::int64_t n, std::int64_t stride) {
 }
 
 template <class Real>
+bool stretch_finite(const Real* p, std::int64_t n, int threads) {
+  std::atomic<bool> finite{true};
+  const std::int64_t tasks = std::max<std::int64_t>(parallel::task_count(threads, n, kElementsPerTask), 1);
+  parallel::run(threads, tasks, [&](std::int64_t task, int) {
+    const std::int64_t begin = n * task / tasks, end = n * (task + 1) / tasks;
+    if (!row_finite(p + begin, end - begin, 1)) finite.store(false, std::memory_order_relaxed);
+  });
+  return finite.load();
+}
+
+template <class Real>
 bool rows_finite(DenseView v, int parts, int threads) {
   // Walk along the shorter stride.
   if (std::abs(v.row_stride) < std::abs(v.col_stride)) v = v.transposed();
+  // Rows without gaps are one, because short ones would leave partial sums unused (8 columns: 4 GB/s).
+  if (v.col_stride == 1 && v.row_stride == v.cols) {
+    return stretch_finite(static_cast<const Real*>(v.data), parts * v.rows * v.cols, threads);
+  }
   std::atomic<bool> finite{true};
   const std::int64_t tasks = std::min(parallel::task_count(threads, v.rows * v.cols, kElementsPerTask),
                                       std::max<std::int64_t>(v.rows, 1));

@@ -91,6 +91,8 @@ def _parser() -> Parser:
         )
     add_threads(parser)
     parser.add_argument("--regret", action="store_true", help=_REGRET)
+    note = "with --regret: the sparse operand on the right, X @ A"
+    parser.add_argument("--right", action="store_true", help=note)
     note = "with --regret: only matrices whose name holds this (may be given again)"
     parser.add_argument("--match", action="append", default=[], metavar="TEXT", help=note)
     note = "with --regret: only matrices of at least so many entries (default: %(default)s)"

@@ -41,8 +41,10 @@ class Source:
     entries: int
     load: Callable[[], SparseArray]
 
-    def cases(self, columns: Sequence[int] = COLUMNS, dtypes: Sequence[str] = DTYPES) -> Iterator[Case]:
-        """Yield a product for each dtype and number of columns that fits into memory."""
+    def cases(
+        self, columns: Sequence[int] = COLUMNS, dtypes: Sequence[str] = DTYPES, right: bool = False
+    ) -> Iterator[Case]:
+        """Yield a product for each dtype and number of columns that fits into memory; see `Case`."""
         matrix = self.load()
         free = available_memory()
         for dtype in dtypes:
@@ -50,16 +52,20 @@ class Source:
             for count in columns:
                 needed = A.nbytes + (A.shape[0] + A.shape[1]) * count * A.dtype.itemsize
                 if free is None or needed <= free * _MEMORY_SHARE:
-                    yield Case(self.name, A, count)
+                    yield Case(self.name, A, count, right)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One product ``A @ X`` with a dense X, a vector if there is one column."""
+    """One product ``A @ X``, or ``X @ A`` if `right` holds, with a dense X.
+
+    X has so many columns (rows), and is a vector if there is one.
+    """
 
     source: str
     A: SparseArray
     columns: int
+    right: bool = False
 
     @property
     def name(self) -> str:
@@ -70,9 +76,16 @@ class Case:
         """Return the operand without layouts, plans or an account, as if it had just been made."""
         return self.A._trusted(self.A.shape, self.A._arrays, self.A._inspection)
 
+    def operands(self, A: SparseArray, X: npt.NDArray[Any]) -> tuple[Any, Any]:
+        """Return both operands in the order of the product."""
+        return (X, A) if self.right else (A, X)
+
     def other(self) -> npt.NDArray[Any]:
         """Return X."""
-        shape = (self.A.shape[1],) if self.columns == 1 else (self.A.shape[1], self.columns)
+        inner = self.A.shape[0 if self.right else 1]
+        shape: tuple[int, ...] = (self.columns, inner) if self.right else (inner, self.columns)
+        if self.columns == 1:
+            shape = (inner,)
         return np.random.default_rng(0).standard_normal(shape).astype(self.A.dtype)
 
     def __str__(self) -> str:

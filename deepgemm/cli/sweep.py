@@ -41,6 +41,7 @@ def sweep(arguments: Namespace) -> dict[str, Any]:
         "machine": dg.show_machine().title.removeprefix("machine: "),
         "threads": threads,
         "rounds": arguments.rounds,
+        "side": "right" if arguments.right else "left",
         "least_seconds": LEAST_SECONDS,
         "summary": [asdict(line) for line in found],
         "cases": [case.to_dict() for case in judged],
@@ -49,7 +50,7 @@ def sweep(arguments: Namespace) -> dict[str, Any]:
 
 def _judge_source(source: Source, arguments: Namespace, steps: Steps, quiet: bool) -> list[Judged]:
     found = []
-    for case in source.cases():
+    for case in source.cases(right=arguments.right):
         steps.step(case.name)
         found.append(judge(case, arguments.reuse, arguments.rounds))
         if not quiet:
@@ -59,19 +60,24 @@ def _judge_source(source: Source, arguments: Namespace, steps: Steps, quiet: boo
 
 def _line(case: Judged) -> Text:
     """Return what is to be known of a case: both regrets, the choices and what would have been better."""
-    parts = [f"{case.name:60.60}"]
-    for name, calls, label in ((case.hinted, case.reuse, "hint"), (case.fresh, 1, "fresh")):
-        regret, best = case.regret(calls), case.best(calls)
-        text = f"{label} {regret:4.2f} {_timed(case, name)}"
-        parts.append(text if best.name == name else f"{text} < {_timed(case, best.name)}")
-    parts.append(" ".join(f"×{calls}: {factor:.2f}" for calls, factor in case.factors().items()))
-    worst = max(case.regret(case.reuse), case.regret(1))
+    regrets = case.regret(), case.regret_at_once()
+    parts = [
+        f"{case.name:60.60}",
+        _verdict("hint", regrets[0], case.find(case.hinted), case.best(case.reuse)),
+        _verdict("fresh", regrets[1], case.find(case.fresh), case.best_at_once()),
+        " ".join(f"×{calls}: {factor:.2f}" for calls, factor in case.factors().items()),
+    ]
+    worst = max(regrets)
     style = "dim" if not case.counts else "red" if worst > 2 else "yellow" if worst > 1.15 else ""
     return Text("  ".join(parts), style=style)
 
 
-def _timed(case: Judged, name: str) -> str:
-    found: Timed = next(candidate for candidate in case.candidates if candidate.name == name)
+def _verdict(label: str, regret: float, chosen: Timed, best: Timed) -> str:
+    better = "" if best is chosen else f" < {_timed(best)}"
+    return f"{label} {regret:4.2f} {_timed(chosen)}{better}"
+
+
+def _timed(found: Timed) -> str:
     return f"{found.name} {seconds(found.seconds)} (predicted {seconds(found.predicted)})"
 
 

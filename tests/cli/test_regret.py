@@ -29,8 +29,9 @@ def small_sources(monkeypatch: pytest.MonkeyPatch) -> list[Source]:
     return found
 
 
-def test_the_sweep(bench_command: Command, small_sources: list[Source]) -> None:
-    status, out, err = bench_command("--regret", "--least-entries", 1, "--rounds", 1)
+@pytest.mark.parametrize("side", [(), ("--right",)])
+def test_the_sweep(bench_command: Command, small_sources: list[Source], side: tuple[str, ...]) -> None:
+    status, out, err = bench_command("--regret", "--least-entries", 1, "--rounds", 1, *side)
     assert (status, err) == (0, "")
     lines = out.splitlines()
     assert sum(line.startswith("small") and "hint" in line for line in lines) == 16
@@ -99,8 +100,9 @@ def test_regret_counts_conversions_and_names_the_best() -> None:
     case = Judged("case", 1000, "free", "free", (free, bought), ((100, 8e-3),))
     assert case.best(1) is free
     assert case.best(1000) is bought
-    assert case.regret(1) == 1
-    assert case.regret(1000) == pytest.approx(0.04 / 0.021)
+    assert case.best_at_once() is free
+    assert case.regret_at_once() == 1
+    assert case.regret() == pytest.approx(0.04 / 0.021)
     assert case.factors() == {100: pytest.approx(8e-3 / 3e-3)}
     assert case.counts
     lines = {line.name: line for line in regret.summarise([case])}

@@ -24,6 +24,15 @@ def test_a_plan_without_alternative_is_never_due():
     assert terms(Choice(Candidate("a", predicted=1.0), ""), Account()).price == math.inf
 
 
+def test_an_operand_is_looked_at_once_that_is_worth_it():
+    alone = Candidate("a", predicted=1.0, measured=True)
+    target = Candidate("b", predicted=0.5, conversion=9.0)
+    assert terms(Choice(alone, ""), Account(), look=0.25).price == 0.25
+    assert terms(Choice(alone, "", target, 9.0), Account(), look=0.25) == (0.5, 0.25)
+    assert terms(Choice(alone, "", target, 0.1), Account(), look=0.25) == (0.5, 0.1)
+    assert Account(runs=(("a", 3, 0.5), ("b", 2, 0.25))).seconds == 2.0
+
+
 def test_tiny_products_are_not_thought_over_often():
     choice = Choice(Candidate("a", predicted=1e-6), "", Candidate("b", predicted=2e-6), 0.0)
     assert terms(choice, Account()).price == LEAST_PRICE

@@ -21,14 +21,16 @@ TILE_ROWS = 8
 EFFICIENCY = 0.8
 # Chains that hide the latency of FMA: 4 cycles, two a cycle.
 CHAINS = 8
-# Seconds of set-up for each block in each pass, and for each tile of a block row.
+# Seconds of set-up for each block in each pass, and for each tile of a block row, whose end is mispredicted.
 BLOCK_SECONDS = 1.5e-9
-ROW_SECONDS = 6e-9
+ROW_SECONDS = 12e-9
 # A scattered tile is loaded and stored for each block.
 SCATTER_SECONDS = 4e-9
-# Seconds per element of a product with a vector: its load, and its share of what each step costs a tile.
-ELEMENT_SECONDS = 0.17e-9
-STEP_ELEMENTS = 2
+# Seconds per element of a product with a vector, and how many more a single row of a block costs than one
+# of many; that falls with the square of the height, because low blocks run side by side as well.
+ELEMENT_SECONDS = 0.2e-9
+LOW_BLOCK = 2.3
+VECTOR_BLOCK_SECONDS = 0.35e-9
 
 
 def best_form(problem: Problem, turn: bool) -> blocks.Form | None:
@@ -205,7 +207,8 @@ class BlockVector(_BlockKernel):
     def seconds(self, problem: Problem, machine: Machine, isa: str, form: blocks.Form, threads: int) -> float:
         normal = problem.normal
         count = form.stored / (form.height * form.width)
-        chains = form.stored * ELEMENT_SECONDS * (1 + STEP_ELEMENTS / form.height) + count * BLOCK_SECONDS
+        chains = form.stored * ELEMENT_SECONDS * (1 + LOW_BLOCK / form.height**2)
+        chains += count * VECTOR_BLOCK_SECONDS
         chains += normal.m / form.height * ROW_SECONDS
         streamed = form.stored * problem.itemsize
         return model.spmv_seconds(problem, machine, isa, chains, streamed, 1.0, threads)
