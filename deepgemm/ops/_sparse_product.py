@@ -12,7 +12,7 @@ from ..errors import DTypeError, FormatError, ShapeError
 from ..kernels import registry
 from ..planner import machine as machines
 from ..planner.account import FOR_GOOD
-from ..planner.plan import Decision, build, decide, log
+from ..planner.plan import Decision, Plan, SparsePlan, build, decide, log
 from ..planner.problem import Side
 from ..rounding import rounded
 from ..sparse.base import SparseArray
@@ -51,12 +51,38 @@ def sparse_product(
         log(decision.explain())
     left._check_fresh()
     right._check_fresh()
-    made: CSR | None = kernel.multiply(
-        decision.problem, left, right, decision.choice.candidate.isa or None, limit
-    )
+    return _within(limit, decision, left, right, env, granted, op)
+
+
+def _within(
+    limit: int,
+    decision: Decision,
+    left: SparseArray,
+    right: SparseArray,
+    env: Settings,
+    granted: int | None = None,
+    op: str = "matmul",
+) -> CSR:
+    """Run the native kernel that was decided for; entries may take `limit` bytes (0: any number)."""
+    chosen = decision.choice.candidate
+    kernel: Any = registry.find("matmul", chosen.kernel)
+    made: CSR | None = kernel.multiply(decision.problem, left, right, chosen.isa or None, limit)
     if made is None:
         budget.refuse(op, limit, granted, lambda: predict(left, right, env))
     return made
+
+
+def limit_plan(plan: Plan, env: Settings) -> Plan:
+    """Return the plan; that of two sparse operands refuses what this machine cannot hold."""
+    if isinstance(plan, SparsePlan) and registry.find("matmul", plan.kernel).native:
+        fixed, decision = plan._owner, plan.decision
+
+        def run(other: SparseArray, out: Any) -> CSR:
+            left, right = (fixed, other) if decision.problem.fixed == "left" else (other, fixed)
+            return _within(budget.limit_for(left, right, None), decision, left, right, env)
+
+        plan._run = run
+    return plan
 
 
 def _decided(left: SparseArray, right: SparseArray, wanted: request.Options, env: Settings) -> Decision:
@@ -65,13 +91,14 @@ def _decided(left: SparseArray, right: SparseArray, wanted: request.Options, env
         *(left.format, left.shape, left.dtype, left._data.size),
         *(right.format, right.shape, right.dtype, right._data.size),
         *(left._arrays[1].dtype, right._arrays[1].dtype, wanted, _core.limit(), env.cache_dir),
+        registry.kernels("matmul"),
     )
     decision = _decisions.get(key)
     if decision is None:
         problem = request.problem_of("matmul", left, right, "left", wanted, env)
         decision = decide(problem, machines.current(env.cache_dir))
         while len(_decisions) >= MOST_DECISIONS:
-            _decisions.pop(next(iter(_decisions)), None)
+            _decisions.pop(next(iter(_decisions), None), None)
         _decisions[key] = decision
     return decision
 

@@ -91,9 +91,9 @@ def gram(
     Notes
     -----
     O(sum of squared row lengths / 2) for a sparse `A`, where each pair of entries of a row is multiplied
-    once, and O(n**2) for the result. The columns of `A` are found once and kept with it as a layout (two
-    indices for each entry, four where `A` is not CSR). A sparse `A` with so many entries that vectors win
-    is multiplied as a dense copy.
+    once (twice for a whole sparse result), and O(n**2) for a dense result. The columns of `A` are found once
+    and kept with it as a layout (two indices for each entry, four where `A` is not CSR). A sparse `A` with so
+    many entries that vectors win is multiplied as a dense copy.
 
     Examples
     --------

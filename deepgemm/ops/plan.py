@@ -15,6 +15,7 @@ from ..planner.structure import Structure
 from ..sparse.base import SparseArray
 from . import _kernels as _kernels
 from . import _request as request
+from ._sparse_product import limit_plan
 from .matmul import dense_fixed
 
 __all__ = ["plan"]
@@ -84,7 +85,8 @@ def plan(
     machine = machines.current(env.cache_dir)
     side, structures = _fixed_side(left, right, fixed, reuse, machine, wanted)
     problem = request.problem_of("matmul", left, right, side, wanted, env, reuse=reuse, structures=structures)
-    return build(decide(problem, machine), left, right, FOR_GOOD, wanted.threads, env)
+    made = build(decide(problem, machine), left, right, FOR_GOOD, wanted.threads, env)
+    return limit_plan(made, env)
 
 
 def _fixed_side(
