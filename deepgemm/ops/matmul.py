@@ -21,7 +21,8 @@ from ..sparse.base import SparseArray, register_product
 from . import _kernels as _kernels
 from . import _request as request
 from ._budget import budget_of
-from ._sparse_product import dense_product, sparse_product
+from ._dense_result import dense_product
+from ._sparse_product import sparse_product
 from .sddmm import masked
 
 __all__ = ["matmul"]
