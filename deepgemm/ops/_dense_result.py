@@ -97,8 +97,8 @@ def _densified(
     if best is None:
         if forced:
             raise UnsupportedError(
-                f"{OP}: {wanted.choice.argument} asks for {wanted.choice.algorithm}, for which one operand is "
-                "made dense, but the other holds inf or nan, which filled zeros must not meet"
+                f"{OP}: {wanted.choice.argument} asks for {wanted.choice.algorithm}, for which one operand "
+                "is made dense, but the other holds inf or nan, which filled zeros must not meet"
             )
         return None
     decision, dense_side = best
