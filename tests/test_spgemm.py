@@ -110,6 +110,20 @@ def test_many_columns(isa, dtype, factor):
         assert_parts(plan(spread(B, factor)), (indptr, indices * factor, data), f"{threads} threads")
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8", "F", "D"])
+@pytest.mark.parametrize("isa", ISAS)
+def test_many_columns_of_which_a_row_has_neighbours(isa, dtype):
+    """Short rows against 300,000 columns, which are summed where their columns lie together."""
+    A, B = random_sparse("A", (60, 70), dtype, 0.05), random_sparse("B", (70, 300), dtype, 0.1)
+    indices = B.indices + np.int32(250_000)
+    indices[B.indptr[10] : B.indptr[11]] -= 200_000
+    far = dg.CSR((B.data, indices, B.indptr), shape=(70, 300_000))
+    pattern = reference.matmul_sparse(A, dg.CSR((B.data, indices - 50_000, B.indptr), shape=(70, 200_300)))
+    for threads in THREADS:
+        result = dg.matmul(A, far, kernel=isa, threads=threads)
+        assert_parts(result, (pattern[0], pattern[1] + 50_000, pattern[2]), f"{threads} threads")
+
+
 @pytest.mark.parametrize("isa", ISAS)
 def test_selection_from_hashed_rows(isa, monkeypatch):
     monkeypatch.setenv("DEEPGEMM_KERNEL", isa)

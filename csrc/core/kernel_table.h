@@ -18,14 +18,15 @@ enum class KernelId : std::uint8_t {
   gemm_block,
   dense_turn,  // a copy that turns columns into rows
   dot,
-  sddmm,          // dot products at the entries of a mask
-  gram,           // rows of the upper triangle of A^T diag(w) A
-  bsr_dense,      // rows of Y as chains over the blocks of a block row; X and Y row-major
-  bsr_scatter,    // the same from the other side: Y = S^T X
-  bsr_vector,     // one column
-  csr_csr,        // rows of C = A B, all of them sparse
-  csr_csr_top,    // the same, the largest entries of each row only
-  csr_csr_dense,  // rows of C = A B in a dense result
+  sddmm,        // dot products at the entries of a mask
+  gram,         // rows of the upper triangle of A^T diag(w) A
+  bsr_dense,    // rows of Y as chains over the blocks of a block row; X and Y row-major
+  bsr_scatter,  // the same from the other side: Y = S^T X
+  bsr_vector,   // one column
+  csr_csr,      // rows of C = A B, all of them sparse
+  csr_csr_top,  // the same, the largest entries of each row only
+  // rows of C = A B in a dense result
+  csr_csr_dense,
 };
 
 // A kernel does the part [begin, end) of a job described by plain data. `workspace` is the calling

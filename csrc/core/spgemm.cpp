@@ -18,7 +18,7 @@ namespace deepgemm {
 namespace {
 
 // Accumulators for so many columns stay in a second-level cache; beyond, a row that is kHashShare times
-// shorter than the columns is hashed.
+// shorter than the columns is hashed, unless its columns lie together.
 constexpr std::int64_t kCachedColumns = 1 << 17;
 constexpr std::int64_t kHashShare = 256;
 // Accumulators for all columns may take so many elements for each entry of the operands.
@@ -176,7 +176,7 @@ class Product final : public SparseProduct {
   bool lend(SpgemmScratch& scratch, SpgemmWorkspace& memory) const {
     const std::size_t value = size_of(a_.dtype);
     const std::int64_t longest = pieces_.longest();
-    if (longest > 0 && args_.hash_below <= longest) {
+    if (longest > 0 && args_.hash_below < INT64_MAX) {
       const std::size_t lines = lines_of(args_.columns), groups = lines_of(static_cast<std::int64_t>(lines));
       const std::size_t bytes = lines * kMarkedLine * (value + 1) + groups * kMarkedLine;
       char* clean = static_cast<char*>(scratch.accumulators.at_least(bytes));

@@ -16,7 +16,8 @@ struct SpgemmArgs {
   const void* b_indices;
   const void* b_values;
   std::int64_t columns;       // no index of B reaches it
-  std::int64_t hash_below;    // rows of fewer multiply-adds are hashed, the others summed in place
+  std::int64_t hash_below;    // rows of fewer multiply-adds are hashed if their columns lie far apart, the
+                              // others summed in place
   const std::int64_t* work;   // multiply-adds before each row of A, and behind the last
   std::int64_t* row_entries;  // written: entries of each row of C
   std::int64_t most;          // csr_csr_top: how many entries a row may keep

@@ -153,10 +153,19 @@ class Rows {
     to_ = a_indptr_[row + 1];
     if (to_ - from_ == 1) {
       scaled();
-    } else if (work < args_.hash_below) {
+      return;
+    }
+    const bool is_short = work < args_.hash_below;
+    if (is_short && sums_ == nullptr) {
+      hashed(work);
+      return;
+    }
+    // A short row whose columns lie together is summed as well: in web graphs most do (cnr-2000).
+    const Lines lines = lines_met();
+    if (is_short && lines.count > kLinesPerStep * work) {
       hashed(work);
     } else {
-      summed(work);
+      summed(work, lines);
     }
   }
 
@@ -171,7 +180,11 @@ class Rows {
 
   // ---- accumulators for all columns --------------------------------------------------------------
 
-  void summed(int64_t work) {
+  // The lines of marks that a row may touch.
+  struct Lines {
+    int64_t first, count;
+  };
+  DG_INLINE Lines lines_met() const {
     int64_t first = INT64_MAX, last = 0;
     for (int64_t p = from_; p < to_; ++p) {
       const int64_t k = a_indices_[p], begin = b_begin_[k], end = b_end_[k];
@@ -179,19 +192,24 @@ class Rows {
       first = min64(first, b_indices_[begin]);
       last = last > b_indices_[end - 1] ? last : static_cast<int64_t>(b_indices_[end - 1]);
     }
-    const int64_t first_line = first / kMarkedLine, lines = last / kMarkedLine + 1 - first_line;
-    if (work >= kDenseSteps * lines) {
+    const int64_t first_line = first / kMarkedLine;
+    return {first_line, last / kMarkedLine + 1 - first_line};
+  }
+
+  void summed(int64_t work, const Lines& lines) {
+    const int64_t end_line = lines.first + lines.count;
+    if (work >= kDenseSteps * lines.count) {
       add<false>();
-      for (int64_t line = first_line; line < first_line + lines; ++line) take_line(line);
+      for (int64_t line = lines.first; line < end_line; ++line) take_line(line);
     } else if constexpr (!Sink::ordered) {
       noted();
     } else {
-      if (lines <= kLinesPerStep * work) {
+      if (lines.count <= kLinesPerStep * work) {
         add<false>();
-        for (int64_t line = first_line; line < first_line + lines; ++line) note_line(line);
+        for (int64_t line = lines.first; line < end_line; ++line) note_line(line);
       } else {
         add<true>();
-        note_groups(first_line, first_line + lines);
+        note_groups(lines.first, end_line);
       }
       sink_.fetch(sums_);
     }

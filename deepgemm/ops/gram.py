@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,9 @@ from ..rounding import rounded
 from ..sparse import convert
 from ..sparse.base import SparseArray
 from ..sparse.csr import CSR
-from ..sparse.validate import index_dtype
 from . import _budget as budget
 from . import _request as request
+from ._columns import kernel_operand
 from .estimate import predict
 from .matmul import matmul
 
@@ -32,11 +32,8 @@ Array = npt.NDArray[Any]
 # entries, 8.8 against 21 ms with 10 %, 375 against 191 ms with 20 % of 20000 x 1000 (one run
 # on a busy machine). 12 puts the change at one sixth, between the last two.
 PAIR_COST = 12.0
-LAYOUT = "columns"
-
 Rows = tuple[Array, Array, Array]
 """(indptr, indices, data) of compressed rows."""
-_KernelOperand = tuple[Array, Array, Array, Array, Array, Array, Array | None]
 
 
 def gram(
@@ -91,9 +88,9 @@ def gram(
     Notes
     -----
     O(sum of squared row lengths / 2) for a sparse `A`, where each pair of entries of a row is multiplied
-    once, and O(n**2) for the result. The columns of `A` are found once and kept with it as a layout (two
-    indices for each entry, four where `A` is not CSR). A sparse `A` with so many entries that vectors win
-    is multiplied as a dense copy.
+    once (twice for a whole sparse result), and O(n**2) for a dense result. The columns of `A` are found once
+    and kept with it as a layout (two indices for each entry, four where `A` is not CSR). A sparse `A` with so
+    many entries that vectors win is multiplied as a dense copy.
 
     Examples
     --------
@@ -223,77 +220,12 @@ def _pays_as_dense(array: SparseArray) -> bool:
     return squares / 2 * PAIR_COST > array.nnz * columns
 
 
-class _Columns(NamedTuple):
-    """A by rows and by columns at once, as the kernel wants it: structure only.
-
-    Attributes
-    ----------
-    indptr, indices : numpy.ndarray
-        Rows, canonical.
-    order : numpy.ndarray or None
-        Where the value of each entry of the rows comes from in the canonical operand; None if in order.
-    column_ptr, rows_of, positions : numpy.ndarray
-        Columns: the row of each entry, and its place among the rows' entries.
-    """
-
-    indptr: Array
-    indices: Array
-    order: Array | None
-    column_ptr: Array
-    rows_of: Array
-    positions: Array
-
-    @property
-    def nbytes(self) -> int:
-        """Memory of what is not the operand's own, in bytes."""
-        owned = (self.column_ptr, self.rows_of, self.positions)
-        extra = () if self.order is None else (self.indptr, self.indices, self.order)
-        return sum(part.nbytes for part in (*owned, *extra))
-
-    def refill(self, values: Array) -> _Columns:
-        """Return the same structure, which no values change."""
-        return self
-
-
-def _columns(array: SparseArray) -> _Columns:
-    """Return the rows and columns of a canonical array."""
-    order = None
-    rows: Any = array
-    if array.format != "csr":
-        rows = array.with_data(np.arange(array.nnz).reshape(array.data.shape)).tocsr()
-        order = rows.data
-    dtype = max(index_dtype(*array.shape, array.nnz), rows.indptr.dtype, key=lambda width: width.itemsize)
-    indptr, indices = rows.indptr.astype(dtype, copy=False), rows.indices.astype(dtype, copy=False)
-    column_ptr, rows_of, positions = convert.transpose(indptr, indices, array.shape[1])
-    return _Columns(indptr, indices, order, column_ptr, rows_of, positions)
-
-
-def _kernel_operand(array: SparseArray, weights: Array | None, chain: np.dtype[Any]) -> _KernelOperand:
-    """Return what the kernels read: the layout, built if missing, the values in its order, and weights."""
-    base = array.canonical()
-    cache = array._layouts
-    parts = cache.get_or_build(LAYOUT, lambda: cache.donor(LAYOUT) or _columns(base))
-    assert isinstance(parts, _Columns)
-    values = base.data.reshape(-1)
-    if parts.order is not None:
-        values = values[parts.order]
-    return (
-        parts.indptr,
-        parts.indices,
-        np.ascontiguousarray(values, chain),
-        parts.column_ptr,
-        parts.rows_of,
-        parts.positions,
-        None if weights is None else np.ascontiguousarray(weights),
-    )
-
-
 def _dense_result(
     array: SparseArray, weights: Array | None, chain: np.dtype[Any], upper: bool, wanted: request.Options
 ) -> Array:
     columns = array.shape[1]
     out = (np.zeros if upper else np.empty)((columns, columns), chain)
-    operand = _kernel_operand(array, weights, chain)
+    operand = kernel_operand(array, weights, chain)
     _core.gram(wanted.choice.isa, *operand, out, not upper, request.thread_count(wanted))
     return out
 
@@ -315,7 +247,7 @@ def _sparse_parts(
     """
     threads, isa = request.thread_count(wanted), wanted.choice.isa
     limit = budget.limit_for(array.T, array, None)
-    parts = _kernel_operand(array, weights, chain)
+    parts = kernel_operand(array, weights, chain)
     indptr, indices, values, column_ptr, rows_of, positions, _ = parts
     entries = np.arange(positions.size, dtype=positions.dtype)
 

@@ -23,7 +23,8 @@ from . import _kernels as _kernels
 from . import _request as request
 from . import batch
 from ._budget import budget_of
-from ._sparse_product import dense_product, sparse_product
+from ._dense_result import dense_product
+from ._sparse_product import sparse_product
 from .sddmm import masked
 
 __all__ = ["matmul"]

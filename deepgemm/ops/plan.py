@@ -17,6 +17,7 @@ from ..sparse.base import SparseArray
 from . import _kernels as _kernels
 from . import _request as request
 from . import batch
+from ._sparse_product import limit_plan
 from .matmul import dense_fixed
 
 __all__ = ["plan"]
@@ -92,7 +93,8 @@ def plan(
     problem = request.problem_of(
         "matmul", left, right, side, wanted, env, reuse=reuse, structures=structures, stack=stack
     )
-    return build(decide(problem, machine), left, right, FOR_GOOD, wanted.threads, env)
+    made = build(decide(problem, machine), left, right, FOR_GOOD, wanted.threads, env)
+    return limit_plan(made, env)
 
 
 def _without_stack(left: Any, right: Any) -> tuple[Any, Any, tuple[int, ...]]:

@@ -8,7 +8,7 @@ import scipy.sparse
 
 import deepgemm as dg
 from deepgemm import _core, reference, testing
-from deepgemm.ops import _sparse_product
+from deepgemm.ops import _dense_result
 
 ISAS = _core.cpu_info()["usable"]
 
@@ -64,9 +64,9 @@ def test_routes_agree(density):
 def test_a_large_dense_operand_is_multiplied_as_one(monkeypatch):
     """A right operand with most places filled pays for vectors, if entries of the other are finite."""
     seen = []
-    build = _sparse_product.build
+    build = _dense_result.build
     monkeypatch.setattr(
-        _sparse_product, "build", lambda decision, *rest: seen.append(decision) or build(decision, *rest)
+        _dense_result, "build", lambda decision, *rest: seen.append(decision) or build(decision, *rest)
     )
     A, B = sparse("A", (600, 400), "f4", 0.2), sparse("B", (400, 500), "f4", 0.9)
     product = dg.matmul(A, B, dense=True)
@@ -85,6 +85,8 @@ def test_entries_that_are_not_finite_meet_entries_only():
     B = dg.CSR(([1.0, 1.0, 5.0, 2.0], [0, 0, 1, 0], [0, 1, 3, 4]), shape=(3, 2))
     testing.assert_same(dg.matmul(A, B, dense=True), reference.matmul(A, B))
     testing.assert_same(dg.matmul(B.T, A.T, dense=True), reference.matmul(B.T, A.T))
+    with pytest.raises(dg.UnsupportedError, match=r"asks for csr_rowwise, .* filled zeros must not meet"):
+        dg.matmul(A, A, dense=True, kernel="csr_rowwise")
 
 
 def test_out_of_any_strides():

@@ -64,6 +64,10 @@ def test_what_the_machine_cannot_hold_is_refused(monkeypatch):
         A @ A.T
     with pytest.raises(dg.MemoryBudgetError, match=r"matmul: .*but 921.6 KiB are available"):
         A.astype("i4") @ A.T.astype("i4")
+    with pytest.raises(dg.MemoryBudgetError, match=r"matmul: .*but 921.6 KiB are available"):
+        dg.plan(A, A.T)(A.T)
+    with pytest.raises(dg.MemoryBudgetError, match=r"matmul: .*but 921.6 KiB are available"):
+        dg.plan(A, A.T, fixed="right")(A)
     monkeypatch.setattr(_budget, "available_memory", lambda: None)
     assert (A @ A.T).nnz > 0
 
