@@ -348,6 +348,7 @@ PYBIND11_MODULE(_core, m) {
   add_sampled(m);
   add_bsr(m);
   add_transpose(m);
+  add_stacks(m);
   add_runner(m);
   add_spgemm(m);
   add_rows(m);

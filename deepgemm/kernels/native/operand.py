@@ -258,28 +258,37 @@ def dense(problem: Problem, array: Any) -> Array:
 def _compress(base: Any, wanted: str, dtype: np.dtype[Any]) -> Compressed:
     """Compress a canonical array by the lines that it does not store."""
     if base.format == "bsr":
-        return _compress_blocks(base, wanted, dtype)
-    # What is found again when positions are asked for; it must not keep the owner alive.
-    extent = base.shape[0] if wanted == "csr" else base.shape[1]
-    sort: Callable[..., tuple[Array, Array, Array]]
-    if base.format == "coo":
-        # Canonical: by row, then column. Sorting by column is stable, so rows ascend in each column.
-        first, second = (base.row, base.col) if wanted == "csr" else (base.col, base.row)
-        sort = convert.compress
+        indptr, indices, places = lines_of(base, wanted)
+        positions = Positions(lambda: places)
+        data = positions.take(base.data)
     else:
-        first, second, sort = base.indptr, base.indices, convert.transpose
-    indptr, indices, data = sort(first, second, extent, base.data)
-    positions = Positions(lambda: sort(first, second, extent)[2])
+        # What is found again when positions are asked for; it must not keep the owner alive.
+        sort, first, second, extent = _sorting(base, wanted)
+        positions = Positions(lambda: sort(first, second, extent)[2])
+        indptr, indices, data = sort(first, second, extent, base.data)
     return Compressed(indptr, indices, data.astype(dtype, copy=False), positions)
 
 
-def _compress_blocks(base: Any, wanted: str, dtype: np.dtype[Any]) -> Compressed:
+def lines_of(base: Any, wanted: str) -> tuple[Array, Array, Array]:
+    """Return the structure of a canonical array in another format, and where each value comes from."""
+    if base.format != "bsr":
+        sort, first, second, extent = _sorting(base, wanted)
+        return sort(first, second, extent)
     indptr, indices, places = _entries_of_blocks(base)
-    if wanted == "csc":
-        indptr, indices, by_column = convert.transpose(indptr, indices, base.shape[1])
-        places = places[by_column]
-    positions = Positions(lambda: places)
-    return Compressed(indptr, indices, positions.take(base.data).astype(dtype, copy=False), positions)
+    if wanted == "csr":
+        return indptr, indices, places
+    indptr, indices, by_column = convert.transpose(indptr, indices, base.shape[1])
+    return indptr, indices, places[by_column].astype(indices.dtype, copy=False)
+
+
+def _sorting(base: Any, wanted: str) -> tuple[Callable[..., tuple[Array, Array, Array]], Array, Array, int]:
+    """Return what sorts the entries of a canonical array into other lines, with its arguments."""
+    extent = base.shape[0] if wanted == "csr" else base.shape[1]
+    if base.format != "coo":
+        return convert.transpose, base.indptr, base.indices, extent
+    # Canonical: by row, then column. Sorting by column is stable, so rows ascend in each column.
+    major, minor = (base.row, base.col) if wanted == "csr" else (base.col, base.row)
+    return convert.compress, major, minor, extent
 
 
 def _entries_of_blocks(base: Any) -> tuple[Array, Array, Array]:
@@ -301,4 +310,4 @@ def _entries_of_blocks(base: Any) -> tuple[Array, Array, Array]:
         (base.indices.astype(np.int64) * width)[:, None, None] + np.arange(width), base.data.shape
     ).ravel()
     index_type = index_dtype(base.shape[1], base.data.size)
-    return indptr.astype(index_type), columns.astype(index_type), positions
+    return indptr.astype(index_type), columns.astype(index_type), positions.astype(index_type)
