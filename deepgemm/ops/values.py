@@ -9,9 +9,9 @@ import numpy as np
 
 from .. import _core
 from ..errors import DTypeError, FormatError, ShapeError, UnsupportedError
-from ..kernels.native import operand as native
 from ..rounding import rounded
 from ..sparse.base import SparseArray
+from ..sparse.resort import lines_of
 from . import _request as request
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def _lines(array: SparseArray, base: Any, wanted: str) -> tuple[Array, Array, Ar
     name = f"structure:{wanted}"
     donor = cache.donor(name)
     made: Structure = cache.get_or_build(
-        name, lambda: donor if isinstance(donor, Structure) else Structure(*native.lines_of(base, wanted))
+        name, lambda: donor if isinstance(donor, Structure) else Structure(*lines_of(base, wanted))
     )
     return made
 
