@@ -95,6 +95,18 @@ def transpose(
 def compress(
     major: _Index, minor: _Index, n_major: int, values: _Array | None = None
 ) -> tuple[_Index, _Index, _Array]: ...
+def csr_values(
+    isa: str | None,
+    indptr: _Index,
+    indices: _Index,
+    positions: _Index | None,
+    values: _Array,
+    x: _Array,
+    out: _Array,
+    minor: int,
+    sparse_is_left: bool,
+    threads: int,
+) -> None: ...
 def gather(values: _Array, positions: _Index) -> _Array: ...
 def fingerprint(*arrays: _Array) -> int: ...
 def all_finite(array: _Array) -> bool: ...

@@ -36,6 +36,8 @@ void add_bsr(py::module_& module);
 // Adds what brings entries into another order.
 void add_transpose(py::module_& module);
 void add_tiled(py::module_& module);
+// Adds products of sparse matrices that share one structure.
+void add_stacks(py::module_& module);
 // Adds the raw type Runner to the module.
 void add_runner(py::module_& module);
 

@@ -360,6 +360,7 @@ PYBIND11_MODULE(_core, m) {
   add_bsr(m);
   add_transpose(m);
   add_tiled(m);
+  add_stacks(m);
   add_runner(m);
   add_spgemm(m);
   add_rows(m);

@@ -78,19 +78,45 @@ class StackProduct {
       const DenseView from = x ? columns(*x, b * n, width) : DenseView{x_buffer, x_rows, width, width, 1};
       const DenseView to = y ? columns(*y, b * n, width) : DenseView{y_buffer, y_rows, width, width, 1};
       if (x == nullptr) {
-        parallel::run(threads_, members, [&](std::int64_t i, int) {
-          dense::copy(x_.at(b + i, options_.size), columns(from, i * n, n), options_.size, 1);
+        for_rows(x_rows, width, [&](std::int64_t begin, std::int64_t end) {
+          for (std::int64_t i = 0; i < members; ++i) {
+            dense::copy(rows(x_.at(b + i, options_.size), begin, end),
+                        rows(columns(from, i * n, n), begin, end), options_.size, 1);
+          }
         });
       }
       const Status status = product_.run(from, to, threads_);
       if (status != Status::ok) return status;
       if (y == nullptr) {
-        parallel::run(threads_, members, [&](std::int64_t i, int) {
-          dense::copy(columns(to, i * n, n), y_.at(b + i, options_.size), options_.size, 1);
+        for_rows(y_rows, width, [&](std::int64_t begin, std::int64_t end) {
+          for (std::int64_t i = 0; i < members; ++i) {
+            dense::copy(rows(columns(to, i * n, n), begin, end),
+                        rows(y_.at(b + i, options_.size), begin, end), options_.size, 1);
+          }
         });
       }
     }
     return Status::ok;
+  }
+
+  // A few rows of all members at a time, so that a line of the copy is written while it is in L1: member
+  // after member wrote every line once for each of them.
+  template <class Body>
+  void for_rows(std::int64_t count, std::int64_t width, const Body& body) const {
+    constexpr std::int64_t kRows = 64, kElementsPerTask = 1 << 15;
+    const std::int64_t blocks = (count + kRows - 1) / kRows;
+    const std::int64_t tasks =
+        std::min(parallel::task_count(threads_, count * width, kElementsPerTask), blocks);
+    parallel::run(threads_, tasks, [&](std::int64_t task, int) {
+      for (std::int64_t block = blocks * task / tasks; block < blocks * (task + 1) / tasks; ++block) {
+        body(block * kRows, std::min((block + 1) * kRows, count));
+      }
+    });
+  }
+
+  DenseView rows(const DenseView& v, std::int64_t begin, std::int64_t end) const {
+    char* data = static_cast<char*>(v.data) + begin * v.row_stride * static_cast<std::int64_t>(options_.size);
+    return {data, end - begin, v.cols, v.row_stride, v.col_stride};
   }
 
   DenseView columns(const DenseView& v, std::int64_t first, std::int64_t count) const {

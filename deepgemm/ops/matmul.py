@@ -26,6 +26,7 @@ from ._budget import budget_of
 from ._dense_result import dense_product
 from ._sparse_product import sparse_product
 from .sddmm import masked
+from .values import weighted
 
 __all__ = ["matmul"]
 
@@ -44,6 +45,7 @@ def matmul(
     kernel: str | None = None,
     reproducible: bool = True,
     mask: Any = None,
+    values: Any = None,
     dense: bool = False,
     memory_budget: int | str | None = None,
 ) -> Any:
@@ -72,6 +74,10 @@ def matmul(
     mask : sparse array, optional
         Compute the product of two dense matrices at the entries of this mask only; see `sddmm`, which is the
         same and whose order of rounding is that of dot products.
+    values : array_like, optional
+        Entries in the place of those of the one sparse operand: a stack of sparse matrices with one
+        structure, of leading axes before those of `data`. They broadcast with the leading axes of the
+        dense operand. `A.with_data(values)` is the same for a single matrix.
     dense : bool, optional
         Return a dense array for two sparse operands too, as `out=` does. With a dense operand it always is.
     memory_budget : int or str, optional
@@ -117,6 +123,9 @@ def matmul(
            [0., 2.]], dtype=float32)
     >>> dg.matmul(A, np.ones((5, 4, 2, 3))).shape
     (5, 4, 2, 3)
+    >>> dg.matmul(A, np.array([3.0, 4.0]), values=[[1.0, 2.0], [10.0, 20.0]])
+    array([[ 3.,  8.],
+           [30., 80.]])
     >>> dg.matmul(A, A)
     CSR(shape=(2, 2), dtype=float64, nnz=2, density=0.5, memory=36 B)
     >>> dg.matmul(A, A, dense=True)
@@ -124,13 +133,18 @@ def matmul(
            [0., 4.]])
     """
     if mask is not None:
-        if out is not None:
-            raise UnsupportedError("matmul: out= is not taken with mask=, whose result is sparse")
+        for name, option in (("out", out), ("values", values)):
+            if option is not None:
+                raise UnsupportedError(f"matmul: {name}= is not taken with mask=, whose result is sparse")
         return masked("matmul", mask, A, B, False, dtype, threads, kernel)
     env = request.current_settings()
     wanted = request.options("matmul", dtype, threads, kernel, reproducible, env)
     left = request.operand("matmul", "A", A, stacks=True)
     right = request.operand("matmul", "B" if isinstance(B, SparseArray) else "X", B, stacks=True)
+    if values is not None:
+        return weighted(
+            "matmul", left, right, values, out, wanted, lambda a, b: _multiply(a, b, None, wanted, env)
+        )
     if isinstance(left, SparseArray) and isinstance(right, SparseArray):
         granted = budget_of("matmul", memory_budget)
         if dense or out is not None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import _core
 from ...sparse import convert
-from ...sparse.validate import index_dtype
+from ...sparse.resort import lines_of, sorting
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -299,47 +299,12 @@ def dense(problem: Problem, array: Any) -> Array:
 def _compress(base: Any, wanted: str, dtype: np.dtype[Any]) -> Compressed:
     """Compress a canonical array by the lines that it does not store."""
     if base.format == "bsr":
-        return _compress_blocks(base, wanted, dtype)
-    # What is found again when positions are asked for; it must not keep the owner alive.
-    extent = base.shape[0] if wanted == "csr" else base.shape[1]
-    sort: Callable[..., tuple[Array, Array, Array]]
-    if base.format == "coo":
-        # Canonical: by row, then column. Sorting by column is stable, so rows ascend in each column.
-        first, second = (base.row, base.col) if wanted == "csr" else (base.col, base.row)
-        sort = convert.compress
+        indptr, indices, places = lines_of(base, wanted)
+        positions = Positions(lambda: places)
+        data = positions.take(base.data)
     else:
-        first, second, sort = base.indptr, base.indices, convert.transpose
-    indptr, indices, data = sort(first, second, extent, base.data)
-    positions = Positions(lambda: sort(first, second, extent)[2])
+        # What is found again when positions are asked for; it must not keep the owner alive.
+        sort, first, second, extent = sorting(base, wanted)
+        positions = Positions(lambda: sort(first, second, extent)[2])
+        indptr, indices, data = sort(first, second, extent, base.data)
     return Compressed(indptr, indices, data.astype(dtype, copy=False), positions)
-
-
-def _compress_blocks(base: Any, wanted: str, dtype: np.dtype[Any]) -> Compressed:
-    indptr, indices, places = _entries_of_blocks(base)
-    if wanted == "csc":
-        indptr, indices, by_column = convert.transpose(indptr, indices, base.shape[1])
-        places = places[by_column]
-    positions = Positions(lambda: places)
-    return Compressed(indptr, indices, positions.take(base.data).astype(dtype, copy=False), positions)
-
-
-def _entries_of_blocks(base: Any) -> tuple[Array, Array, Array]:
-    """Return the rows of a BSR array entry by entry; zeros inside its blocks are entries."""
-    height, width = base.blocksize
-    blocks = np.diff(base.indptr).astype(np.int64)
-    lengths = np.repeat(blocks * width, height)
-    indptr = np.zeros(lengths.size + 1, dtype=np.int64)
-    np.cumsum(lengths, out=indptr[1:])
-    band = np.repeat(np.arange(blocks.size), blocks)
-    nth = np.arange(base.indices.size) - np.asarray(base.indptr, dtype=np.int64)[band]
-    # Where each element of each block goes: start of its row, then past the blocks before it.
-    starts = indptr[:-1].reshape(-1, height)[band]
-    target = starts[:, :, None] + (nth * width)[:, None, None] + np.arange(width)
-    positions = np.empty(base.data.size, dtype=np.int64)
-    positions[target.ravel()] = np.arange(base.data.size)
-    columns = np.empty(base.data.size, dtype=np.int64)
-    columns[target.ravel()] = np.broadcast_to(
-        (base.indices.astype(np.int64) * width)[:, None, None] + np.arange(width), base.data.shape
-    ).ravel()
-    index_type = index_dtype(base.shape[1], base.data.size)
-    return indptr.astype(index_type), columns.astype(index_type), positions
