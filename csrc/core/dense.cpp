@@ -37,16 +37,6 @@ void copy_rows(const DenseView& from, const DenseView& to, std::int64_t r0, std:
 }
 
 template <class Word>
-void copy_rows(const DenseView& from, const DenseView& to, std::int64_t r0, std::int64_t r1) {
-  const Word* source = static_cast<const Word*>(from.data);
-  Word* target = static_cast<Word*>(to.data);
-  for (std::int64_t r = r0; r < r1; ++r) {
-    std::memcpy(target + r * to.row_stride, source + r * from.row_stride,
-                static_cast<std::size_t>(to.cols) * sizeof(Word));
-  }
-}
-
-template <class Word>
 void copy_block(const DenseView& from, const DenseView& to, std::int64_t r0, std::int64_t r1) {
   if (from.col_stride == 1 && to.col_stride == 1) return copy_rows<Word>(from, to, r0, r1);
   const Word* source = static_cast<const Word*>(from.data);

@@ -124,7 +124,7 @@ class Tiles(NamedTuple):
     """Blocks of rows and panels of columns, the rows of each tile in order of length."""
 
     tiled: _core.Tiled
-    positions: Array | None
+    positions: Positions | None
     dtype: np.dtype[Any]
 
     @property
@@ -134,8 +134,7 @@ class Tiles(NamedTuple):
 
     def refill(self, values: Array) -> Tiles:
         """Return the same tiles for other values of the canonical owner."""
-        flat = values.ravel()
-        data = flat if self.positions is None else flat[self.positions]
+        data = values.ravel() if self.positions is None else self.positions.take(values)
         filled = self.tiled.refill(np.ascontiguousarray(data, dtype=self.dtype))
         return Tiles(filled, self.positions, self.dtype)
 
