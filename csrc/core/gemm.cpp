@@ -37,14 +37,17 @@ constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b 
 constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
 struct Kernels {
-  FoundKernel block, pack_left, pack_right;
+  FoundKernel block, pack_left, pack_right, round;
 
-  Kernels(DType dtype, Isa highest) {
-    block = find_kernel(KernelId::gemm_block, dtype, IndexType::i32, highest);
-    pack_left = find_kernel(KernelId::gemm_pack_left, dtype, IndexType::i32, block.isa);
-    pack_right = find_kernel(KernelId::gemm_pack_right, dtype, IndexType::i32, block.isa);
+  Kernels(const GemmTypes& types, Isa highest) {
+    block = find_kernel(KernelId::gemm_block, types.chain, IndexType::i32, highest);
+    pack_left = find_kernel(KernelId::gemm_pack_left, types.left, IndexType::i32, block.isa);
+    pack_right = find_kernel(KernelId::gemm_pack_right, types.right, IndexType::i32, block.isa);
+    round = find_kernel(KernelId::gemm_round, types.out, IndexType::i32, block.isa);
   }
 };
+
+std::int64_t bytes_of(DType dtype) { return static_cast<std::int64_t>(size_of(dtype)); }
 
 // Panels of B that are packed side by side.
 std::int64_t strip_of(const GemmBlocking& blocking, std::int64_t size) {
@@ -55,7 +58,7 @@ std::int64_t strip_of(const GemmBlocking& blocking, std::int64_t size) {
 // threads, a stage at a time; the other one by the tasks that read it.
 struct Schedule {
   GemmBlocking blocking;
-  std::int64_t size;  // bytes of an element
+  std::int64_t size;  // bytes of an element in the chain's dtype
   std::int64_t tile_rows = 1;
   std::int64_t depth_block = 1;
   std::int64_t strip_panels = 1;
@@ -66,9 +69,9 @@ struct Schedule {
   bool share_a = false, share_b = false;
   GemmDirect direct = GemmDirect::no;
 
-  Schedule(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype, Isa isa, int most_threads,
+  Schedule(std::int64_t m, std::int64_t n, std::int64_t k, const GemmTypes& types, Isa isa, int most_threads,
            bool prepacked, const DenseView& b)
-      : blocking(gemm_blocking(isa, dtype)), size(static_cast<std::int64_t>(size_of(dtype))) {
+      : blocking(gemm_blocking(isa, types.chain)), size(bytes_of(types.chain)) {
     const std::int64_t tiles = ceil_div(m, blocking.tile_rows);
     tile_rows = ceil_div(m, tiles);
     const std::int64_t panels = ceil_div(n, blocking.panel);
@@ -82,7 +85,7 @@ struct Schedule {
     stage_depth = std::max<std::int64_t>(k, 1);
     stage_cols = n;
 
-    if (!prepacked && !is_complex(dtype)) {
+    if (!prepacked && types.right == types.chain && !is_complex(types.chain)) {
       const std::int64_t bytes = k * n * size;
       const bool one_pass = m <= blocking.rows_two_panels || (tiles == 1 && bytes <= kCachedBytes);
       if (b.col_stride == 1 && (one_pass || (threads == 1 && bytes <= kDirectBytes))) {
@@ -177,18 +180,25 @@ void pack_all(const FoundKernel& pack, const GemmPackArgs& args, int threads) {
   });
 }
 
-Status multiply(const DenseView& a, const DenseView& b, const PackedMatrix* packed, const DenseView& c,
-                DType dtype, const Kernels& kernels, int most_threads, bool swapped) {
+// C = A B in the dtype of the chain; `packed`, if any, is B from its column `packed_col` on.
+Status multiply(const DenseView& a, const DenseView& b, const PackedMatrix* packed, std::int64_t packed_col,
+                const DenseView& c, const GemmTypes& types, const Kernels& kernels, int most_threads,
+                bool swapped) {
   const std::int64_t m = c.rows, n = c.cols, k = a.cols;
-  const Schedule s(m, n, k, dtype, kernels.block.isa, most_threads, packed != nullptr, b);
+  const std::int64_t a_size = bytes_of(types.left), b_size = bytes_of(types.right);
+  const Schedule s(m, n, k, types, kernels.block.isa, most_threads, packed != nullptr, b);
   const Workspace memory(s.workspace());
   char* const shared = static_cast<char*>(memory.data());
   if (shared == nullptr) return Status::no_memory;
 
   GemmBlockArgs args{};
+  args.pack_left = kernels.pack_left.run;
+  args.pack_right = kernels.pack_right.run;
+  args.a_size = a_size;
+  args.b_size = b_size;
   args.swapped = swapped;
   args.direct = s.direct;
-  args.fetch_ahead = k * n * s.size > kCachedBytes;
+  args.fetch_ahead = k * n * b_size > kCachedBytes;
   args.tile_rows = s.tile_rows;
   args.depth_block = s.depth_block;
   args.strip_panels = s.strip_panels;
@@ -203,14 +213,14 @@ Status multiply(const DenseView& a, const DenseView& b, const PackedMatrix* pack
     // With k = 0 there is one stage without depth, which clears C.
     for (std::int64_t k0 = 0; k0 == 0 || k0 < k; k0 += s.stage_depth) {
       const std::int64_t depth = std::min(s.stage_depth, k - k0);
-      args.a = window(a, 0, m, k0, depth, s.size);
+      args.a = window(a, 0, m, k0, depth, a_size);
       args.first = k0 == 0;
       if (packed != nullptr) {
-        args.packed_b = packed->data();
+        args.packed_b = offset(packed->data(), packed_col * k, s.size);
         args.packed_b_depth = k;
         args.packed_b_offset = k0;
       } else {
-        args.b = window(b, k0, depth, col, cols, s.size);
+        args.b = window(b, k0, depth, col, cols, b_size);
       }
       if (s.share_a) {
         pack_all(kernels.pack_left,
@@ -242,29 +252,68 @@ bool better_transposed(const DenseView& c, std::int64_t k, int lanes) {
   return by_stride != starved;
 }
 
-}  // namespace
+// A result that is stored narrower than the chain's dtype is computed in strips of about this size, each
+// of which is rounded before it leaves the caches. Both operands are packed anew for each strip, so that
+// strips are wide as well as high.
+constexpr std::int64_t kStripElements = std::int64_t{1} << 20;
+constexpr std::int64_t kStripColumns = 2048;
+constexpr std::int64_t kRoundedPerTask = 1 << 14;
 
-Status gemm(const DenseView& a, const DenseView& b, const DenseView& c, DType dtype, Isa highest, int threads,
-            bool swap_roles) {
-  if (c.rows == 0 || c.cols == 0) return Status::ok;
-  const Kernels kernels(dtype, highest);
-  DenseView left = a, right = b, result = c;
-  if (better_transposed(c, a.cols, gemm_blocking(kernels.block.isa, dtype).lanes)) {
-    left = b.transposed();
-    right = a.transposed();
-    result = c.transposed();
-    swap_roles = !swap_roles;
+Status multiply_rounded(const DenseView& a, const DenseView& b, const PackedMatrix* packed,
+                        const DenseView& c, const GemmTypes& types, const Kernels& kernels, int threads,
+                        bool swapped) {
+  const std::int64_t columns = std::min(c.cols, packed != nullptr ? 2 * kStripColumns : kStripColumns);
+  const std::int64_t rows = std::clamp<std::int64_t>(kStripElements / columns, 1, c.rows);
+  const std::int64_t size = bytes_of(types.chain), out_size = bytes_of(types.out);
+  const Workspace memory(static_cast<std::size_t>(rows * columns * size));
+  if (memory.data() == nullptr) return Status::no_memory;
+  for (std::int64_t col = 0; col < c.cols; col += columns) {
+    const std::int64_t n = std::min(columns, c.cols - col);
+    const DenseView right =
+        packed != nullptr ? DenseView{} : window(b, 0, b.rows, col, n, bytes_of(types.right));
+    for (std::int64_t row = 0; row < c.rows; row += rows) {
+      const std::int64_t m = std::min(rows, c.rows - row);
+      const DenseView strip{memory.data(), m, n, n, 1};
+      const Status status = multiply(window(a, row, m, 0, a.cols, bytes_of(types.left)), right, packed, col,
+                                     strip, types, kernels, threads, swapped);
+      if (status != Status::ok) return status;
+      const GemmRoundArgs args{strip, window(c, row, m, col, n, out_size)};
+      const std::int64_t tasks = std::min(parallel::task_count(threads, m * n, kRoundedPerTask), m);
+      parallel::run(threads, tasks, [&](std::int64_t task, int thread) {
+        kernels.round.run(&args, m * task / tasks, m * (task + 1) / tasks, thread, nullptr);
+      });
+    }
   }
-  if (result.cols == 1) result.col_stride = 1;
-  return multiply(left, right, nullptr, result, dtype, kernels, threads, swap_roles);
+  return Status::ok;
 }
 
-Status gemm(const DenseView& a, const PackedMatrix& b, const DenseView& c, int threads, bool swap_roles) {
+Status dispatch(const DenseView& a, const DenseView& b, const PackedMatrix* packed, DenseView c,
+                const GemmTypes& types, const Kernels& kernels, int threads, bool swapped) {
+  if (c.cols == 1) c.col_stride = 1;
+  if (types.out == types.chain) {
+    return multiply(a, b, packed, 0, c, types, kernels, threads, swapped);
+  }
+  return multiply_rounded(a, b, packed, c, types, kernels, threads, swapped);
+}
+
+}  // namespace
+
+Status gemm(const DenseView& a, const DenseView& b, const DenseView& c, const GemmTypes& types, Isa highest,
+            int threads, bool swap_roles) {
   if (c.rows == 0 || c.cols == 0) return Status::ok;
-  const Kernels kernels(b.dtype(), b.isa());
-  DenseView result = c;
-  if (result.cols == 1) result.col_stride = 1;
-  return multiply(a, {}, &b, result, b.dtype(), kernels, threads, swap_roles);
+  const Isa isa = gemm_isa(types.chain, highest);
+  if (better_transposed(c, a.cols, gemm_blocking(isa, types.chain).lanes)) {
+    const GemmTypes turned = types.transposed();
+    return dispatch(b.transposed(), a.transposed(), nullptr, c.transposed(), turned, Kernels(turned, isa),
+                    threads, !swap_roles);
+  }
+  return dispatch(a, b, nullptr, c, types, Kernels(types, isa), threads, swap_roles);
+}
+
+Status gemm(const DenseView& a, const PackedMatrix& b, const DenseView& c, const GemmTypes& types,
+            int threads, bool swap_roles) {
+  if (c.rows == 0 || c.cols == 0) return Status::ok;
+  return dispatch(a, {}, &b, c, types, Kernels(types, b.isa()), threads, swap_roles);
 }
 
 std::size_t prepacked_bytes(std::int64_t rows, std::int64_t cols, DType dtype, Isa highest) {
@@ -272,18 +321,19 @@ std::size_t prepacked_bytes(std::int64_t rows, std::int64_t cols, DType dtype, I
   return static_cast<std::size_t>(rows * round_up(cols, blocking.panel)) * size_of(dtype);
 }
 
-Status prepack_right(const DenseView& b, DType dtype, Isa highest, int threads, PackedMatrix& packed) {
-  const Kernels kernels(dtype, highest);
-  if (!packed.memory_.resize(prepacked_bytes(b.rows, b.cols, dtype, highest))) return Status::no_memory;
+Status prepack_right(const DenseView& b, DType stored, DType chain, Isa highest, int threads,
+                     PackedMatrix& packed) {
+  const Kernels kernels({stored, stored, chain, chain}, highest);
+  if (!packed.memory_.resize(prepacked_bytes(b.rows, b.cols, chain, highest))) return Status::no_memory;
   packed.rows_ = b.rows;
   packed.cols_ = b.cols;
-  packed.dtype_ = dtype;
+  packed.dtype_ = chain;
   packed.isa_ = kernels.block.isa;
-  const GemmBlocking blocking = gemm_blocking(packed.isa_, dtype);
+  const GemmBlocking blocking = gemm_blocking(packed.isa_, chain);
   if (b.rows > 0 && b.cols > 0) {
     pack_all(kernels.pack_right,
              {b.data, b.cols, b.col_stride, b.rows, b.row_stride, blocking.panel,
-              strip_of(blocking, static_cast<std::int64_t>(size_of(dtype))), packed.memory_.data()},
+              strip_of(blocking, bytes_of(chain)), packed.memory_.data()},
              threads);
   }
   return Status::ok;
@@ -296,7 +346,7 @@ Isa gemm_isa(DType dtype, Isa highest) {
 std::size_t gemm_workspace(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype, Isa highest,
                            int threads) {
   if (m == 0 || n == 0) return 0;
-  return Schedule(m, n, k, dtype, gemm_isa(dtype, highest), threads, false, {}).workspace();
+  return Schedule(m, n, k, GemmTypes::all(dtype), gemm_isa(dtype, highest), threads, false, {}).workspace();
 }
 
 }  // namespace deepgemm

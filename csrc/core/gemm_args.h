@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "core/types.h"
+#include "core/kernel_table.h"
 
 namespace deepgemm {
 
@@ -60,10 +60,12 @@ enum class GemmDirect : std::uint8_t { no, by_rows, by_columns };
 // and of column panels: task t has part t % row_tasks of the tiles and t / row_tasks of the panels.
 struct GemmBlockArgs {
   DenseView a, b, c;
-  bool first;         // the stretch begins at k = 0: chains start from +0, not from C
-  bool swapped;       // `b` holds the left operand of what the user wrote (complex order)
-  GemmDirect direct;  // set only where packed_b is null
-  bool fetch_ahead;   // B comes from memory
+  KernelFn pack_left, pack_right;  // for the dtypes in which A and B are stored
+  std::int64_t a_size, b_size;     // and the bytes of their elements
+  bool first;                      // the stretch begins at k = 0: chains start from +0, not from C
+  bool swapped;                    // `b` holds the left operand of what the user wrote (complex order)
+  GemmDirect direct;               // set only where packed_b is null
+  bool fetch_ahead;                // B comes from memory
   std::int64_t tile_rows;
   std::int64_t depth_block;
   std::int64_t strip_panels;  // panels of B that a task packs at a time, a multiple of a tile's
@@ -75,6 +77,12 @@ struct GemmBlockArgs {
   std::int64_t row_tasks;
   std::int64_t col_tasks;
   std::int64_t own_a_bytes;  // where in the workspace the packed panels of B begin
+};
+
+// gemm_round does rows [begin, end).
+struct GemmRoundArgs {
+  DenseView from;  // of the chain's dtype, rows contiguous
+  DenseView to;    // of the kernel's dtype
 };
 
 // dot: `result` is one element; the part [begin, end) is the whole vector.

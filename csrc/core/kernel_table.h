@@ -15,6 +15,7 @@ enum class KernelId : std::uint8_t {
   gemm_pack_left,
   gemm_pack_right,
   gemm_block,
+  gemm_round,   // a result of the chain's dtype to the one in which it is stored
   dot,
   sddmm,        // dot products at the entries of a mask
   gram,         // rows of the upper triangle of A^T diag(w) A

@@ -115,8 +115,8 @@ void column_tile(const Tile<T>& tile) {
     DG_UNROLL
     for (int v = 0; v < NV; ++v) {
       vec square[W];
-      load_square<Ahead>(tile.b + v * W * tile.b_step + k, tile.b_step, lanes_of<W>(tile.columns, v), n,
-                         square);
+      load_square<T, Ahead>(tile.b + v * W * tile.b_step + k, tile.b_step, lanes_of<W>(tile.columns, v), n,
+                            square);
       transpose(square);
       DG_UNROLL
       for (int j = 0; j < W; ++j) {
@@ -143,10 +143,12 @@ struct Real {
       gemm_blocking(Isa::DG_ISA, sizeof(T) == 4 ? DType::f32 : DType::f64);
   static constexpr int W = Simd<T>::width;
 
-  static void pack_left(const PackSource<T>& from, int64_t count, int64_t depth, T* to) {
+  template <class S>
+  static void pack_left(const PackSource<S>& from, int64_t count, int64_t depth, T* to) {
     pack_real(from, count, count, depth, to);
   }
-  static void pack_right(const PackSource<T>& from, int64_t count, int64_t depth, T* to) {
+  template <class S>
+  static void pack_right(const PackSource<S>& from, int64_t count, int64_t depth, T* to) {
     pack_real(from, count, blocking.panel, depth, to);
   }
 
