@@ -70,7 +70,9 @@ constexpr std::pair<const char*, DType> kNames[] = {{"float32", DType::f32},
                                                     {"float8_e4m3fn", DType::f8e4m3},
                                                     {"float8_e5m2", DType::f8e5m2},
                                                     {"int8", DType::i8},
-                                                    {"uint8", DType::u8}};
+                                                    {"uint8", DType::u8},
+                                                    {"int32", DType::i32},
+                                                    {"int64", DType::i64}};
 
 }  // namespace
 

@@ -14,8 +14,10 @@ class GemmProduct final : public Product {
   Isa isa() const override { return gemm_isa(types_.chain, highest_); }
 
   Status run(const DenseView& other, const DenseView& out, int threads) const override {
-    return side_ == Side::left ? gemm(fixed_, other, out, types_, highest_, threads, swap_roles_)
-                               : gemm(other, fixed_, out, types_, highest_, threads, swap_roles_);
+    const DenseView& left = side_ == Side::left ? fixed_ : other;
+    const DenseView& right = side_ == Side::left ? other : fixed_;
+    if (types_.chain == DType::i32) return gemm_integers(left, right, out, types_, highest_, threads);
+    return gemm(left, right, out, types_, highest_, threads, swap_roles_);
   }
 
  private:
@@ -44,7 +46,29 @@ class PackedProduct final : public Product {
   bool swap_roles_;
 };
 
+class PackedIntegerProduct final : public Product {
+ public:
+  PackedIntegerProduct(std::shared_ptr<const PackedIntegers> packed, const GemmTypes& types)
+      : packed_(std::move(packed)), types_(types) {}
+
+  const char* kernel() const override { return "gemm_packed"; }
+  Isa isa() const override { return packed_->groups().isa(); }
+
+  Status run(const DenseView& other, const DenseView& out, int threads) const override {
+    return gemm_integers(other, *packed_, out, types_, threads);
+  }
+
+ private:
+  std::shared_ptr<const PackedIntegers> packed_;
+  GemmTypes types_;
+};
+
 }  // namespace
+
+std::unique_ptr<Product> make_packed_product(std::shared_ptr<const PackedIntegers> packed,
+                                             const GemmTypes& types) {
+  return std::make_unique<PackedIntegerProduct>(std::move(packed), types);
+}
 
 std::unique_ptr<Product> make_gemm_product(const DenseView& fixed, Side side, const GemmTypes& types,
                                            bool swap_roles, Isa highest) {

@@ -19,4 +19,7 @@ std::unique_ptr<Product> make_gemm_product(const DenseView& fixed, Side side, co
 std::unique_ptr<Product> make_packed_product(std::shared_ptr<const PackedMatrix> packed,
                                              const GemmTypes& types, bool swap_roles);
 
+std::unique_ptr<Product> make_packed_product(std::shared_ptr<const PackedIntegers> packed,
+                                             const GemmTypes& types);
+
 }  // namespace deepgemm

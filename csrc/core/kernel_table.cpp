@@ -7,6 +7,7 @@
   X(spmm, isa)              \
   X(spmv, isa)              \
   X(gemm, isa)              \
+  X(gemm_integer, isa)      \
   X(dot, isa)               \
   X(bsr, isa)               \
   X(spgemm, isa)            \

@@ -6,8 +6,8 @@
 
 namespace deepgemm {
 
-// The four of the arithmetic, then those that are only stored.
-enum class DType : std::uint8_t { f32, f64, c64, c128, f16, bf16, f8e4m3, f8e5m2, i8, u8 };
+// The four of the arithmetic, those that are only stored, and the sums of 8-bit integers.
+enum class DType : std::uint8_t { f32, f64, c64, c128, f16, bf16, f8e4m3, f8e5m2, i8, u8, i32, i64 };
 enum class IndexType : std::uint8_t { i32, i64 };
 
 // From the most portable to the best within one architecture; the order is that of kernel look-up.
@@ -19,8 +19,10 @@ constexpr std::size_t size_of(DType t) {
       return 16;
     case DType::f64:
     case DType::c64:
+    case DType::i64:
       return 8;
     case DType::f32:
+    case DType::i32:
       return 4;
     case DType::f16:
     case DType::bf16:

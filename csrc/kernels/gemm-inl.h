@@ -11,7 +11,7 @@ namespace {
 template <class Kind>
 DG_INLINE void run_tile(int rows, int panels, const GemmBlockArgs& args,
                         const Tile<typename Kind::scalar>& tile) {
-  if constexpr (Kind::reals == 1) {
+  if constexpr (Kind::in_place) {
     if (args.direct == GemmDirect::by_columns) return Kind::run_columns(rows, args.fetch_ahead, tile);
   }
   Kind::run(rows, panels, args.swapped, tile);
@@ -21,7 +21,7 @@ DG_INLINE void run_tile(int rows, int panels, const GemmBlockArgs& args,
 
 template <class T>
 DG_INLINE void copy_c(bool in, T* c, int64_t row_stride, int64_t col_stride, int rows, int columns, T* buffer,
-                      int64_t buffer_stride, Real<T>) {
+                      int64_t buffer_stride, Tiles<T>) {
   for (int r = 0; r < rows; ++r) {
     for (int j = 0; j < columns; ++j) {
       T& there = c[r * row_stride + j * col_stride];
@@ -110,7 +110,8 @@ class Block {
                             a.col_stride,
                             h_,
                             1,
-                            own_a_};
+                            own_a_,
+                            args_.elements - kGroup * k0_};
     args_.pack_left(&pack, 0, tiles_.end - tiles_.begin, 0, nullptr);
   }
 
@@ -123,7 +124,8 @@ class Block {
                             b.row_stride,
                             kPanel,
                             panels,
-                            own_b_};
+                            own_b_,
+                            args_.elements - kGroup * k0_};
     args_.pack_right(&pack, 0, panels, 0, nullptr);
     strip_ = panel;
   }

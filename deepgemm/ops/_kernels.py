@@ -7,6 +7,7 @@ from ..kernels.native.bsr import BlockDense, BlockScatter, BlockVector
 from ..kernels.native.csr import RowWise, Scatter, Vector
 from ..kernels.native.csr_csr import CsrCsr, CsrCsrTop
 from ..kernels.native.gemm import DenseAsCsr, Gemm
+from ..kernels.native.gemm_integer import GemmIntegers
 from ..kernels.native.sell import SellVector
 from ..kernels.scipy import NumPy, SciPy
 
@@ -17,6 +18,7 @@ registry.register(
     SellVector(),
     Gemm(),
     DenseAsCsr(),
+    GemmIntegers(),
     BlockDense(),
     BlockScatter(),
     BlockVector(),
