@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ROOT / "csrc"
-TARGET = re.compile(r"dg_(?P<family>[a-z0-9]+)_(?P<isa>[a-z0-9]+)")
+TARGET = re.compile(r"dg_(?P<family>[a-z0-9_]+)_(?P<isa>[a-z0-9]+)")
 
 # What compilers call on their own, and the C library's FMA for CPUs without one.
 ALLOWED_FROM_OUTSIDE = {"memset", "memcpy", "memmove", "fma", "fmaf", "_GLOBAL_OFFSET_TABLE_"}

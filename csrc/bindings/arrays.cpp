@@ -1,7 +1,9 @@
 #include "bindings/arrays.h"
 
 #include <chrono>
+#include <string>
 #include <thread>
+#include <utility>
 
 namespace deepgemm::bindings {
 
@@ -57,6 +59,47 @@ Stack stack_of(PyObject* array, std::int64_t item_size) {
                  f.strides[last + 1] / item_size};
   for (int d = 0; d < last; ++d) stack.axes.push_back({f.dimensions[d], f.strides[d] / item_size});
   return stack;
+}
+
+DenseView dense_view(const py::array& array, DType dtype) {
+  const std::int64_t size = static_cast<std::int64_t>(size_of(dtype));
+  if (array.ndim() < 1 || array.ndim() > 2 || !has_element_strides(array.ptr(), size)) {
+    raise("FormatError", "expected an aligned 1-D or 2-D array");
+  }
+  return view_of(array.ptr(), size, false);
+}
+
+namespace {
+
+constexpr std::pair<const char*, DType> kNames[] = {{"float32", DType::f32},
+                                                    {"float64", DType::f64},
+                                                    {"complex64", DType::c64},
+                                                    {"complex128", DType::c128},
+                                                    {"float16", DType::f16},
+                                                    {"bfloat16", DType::bf16},
+                                                    {"float8_e4m3fn", DType::f8e4m3},
+                                                    {"float8_e5m2", DType::f8e5m2},
+                                                    {"int8", DType::i8},
+                                                    {"uint8", DType::u8},
+                                                    {"int32", DType::i32},
+                                                    {"int64", DType::i64}};
+
+}  // namespace
+
+// By name, because ml_dtypes' types have no code of their own.
+DType stored_dtype(const py::dtype& dtype) {
+  const std::string name = py::str(dtype).cast<std::string>();
+  for (const auto& [known, value] : kNames) {
+    if (name == known) return value;
+  }
+  raise("DTypeError", "no native kernel reads " + name);
+}
+
+const char* name_of(DType dtype) {
+  for (const auto& [name, known] : kNames) {
+    if (dtype == known) return name;
+  }
+  return "";
 }
 
 ReleaseGil::~ReleaseGil() {

@@ -52,6 +52,13 @@ class ReleaseGil {
   PyThreadState* state_;
 };
 
+// A dense operand of that dtype; raises where element strides cannot express it.
+DenseView dense_view(const py::array& array, DType dtype);
+
+// The storage dtype of an array or result, narrow ones included.
+DType stored_dtype(const py::dtype& dtype);
+const char* name_of(DType dtype);
+
 // Raises the class of that name in deepgemm.errors.
 [[noreturn]] void raise(const char* error, const std::string& message);
 std::string shape_text(PyObject* array);

@@ -12,7 +12,8 @@ namespace deepgemm::bindings {
 
 struct BoundProduct {
   std::shared_ptr<const Product> product;
-  DType dtype;
+  DType dtype;       // of the chain
+  DType other, out;  // in which the product reads the other operand and writes the result
   std::vector<py::object> owners;
 };
 
@@ -44,7 +45,8 @@ void add_runner(py::module_& module);
 // Adds what surrounds products.
 void add_rows(py::module_& module);
 
-// Adds the products of two sparse operands.
+// Adds the products of two sparse operands, and of two dense ones.
 void add_spgemm(py::module_& module);
+void add_gemm(py::module_& module);
 
 }  // namespace deepgemm::bindings

@@ -10,7 +10,6 @@
 #include "core/dense.h"
 #include "core/dot.h"
 #include "core/fingerprint.h"
-#include "core/gemm_product.h"
 #include "core/kernel_table.h"
 #include "core/parallel.h"
 #include "core/split_product.h"
@@ -67,7 +66,7 @@ std::unique_ptr<BoundProduct> bind_product(std::unique_ptr<Product> product, DTy
   if (product == nullptr) raise("UnsupportedError", what + ": no kernel of this dtype is compiled");
   auto bound = std::make_unique<BoundProduct>();
   bound->product = std::move(product);
-  bound->dtype = dtype;
+  bound->dtype = bound->other = bound->out = dtype;
   bound->owners = std::move(owners);
   return bound;
 }
@@ -168,14 +167,6 @@ std::uint64_t fingerprint_arrays(const py::args& arrays) {
   return state;
 }
 
-DenseView dense_view(const py::array& array, DType dtype) {
-  const std::int64_t size = static_cast<std::int64_t>(size_of(dtype));
-  if (array.ndim() < 1 || array.ndim() > 2 || !has_element_strides(array.ptr(), size)) {
-    raise("FormatError", "expected an aligned 1-D or 2-D array");
-  }
-  return view_of(array.ptr(), size, false);
-}
-
 bool finite(const py::array& array) {
   const DType dtype = dtype_of(array, "array");
   const DenseView view = dense_view(array, dtype);
@@ -214,31 +205,6 @@ py::tuple dense_to_csr(const py::array& array) {
     return py::make_tuple(values, indices, start.attr("astype")("int32"));
   }
   return py::make_tuple(values, indices.attr("astype")("int64"), start);
-}
-
-std::unique_ptr<BoundProduct> gemm_product(const py::object& isa, const py::array& fixed,
-                                           const std::string& side, bool swap_roles) {
-  const DType dtype = dtype_of(fixed, "fixed");
-  const DenseView view = dense_view(fixed, dtype);
-  const Side where = side == "left"    ? Side::left
-                     : side == "right" ? Side::right
-                                       : throw py::value_error("side is left or right");
-  return bind_product(make_gemm_product(view, where, dtype, swap_roles, isa_or_best(isa)), dtype, {fixed},
-                      "gemm_packed");
-}
-
-std::shared_ptr<PackedMatrix> pack_right(const py::object& isa, const py::array& right) {
-  const DType dtype = dtype_of(right, "right");
-  const DenseView view = dense_view(right, dtype);
-  const Isa highest = isa_or_best(isa);
-  auto packed = std::make_shared<PackedMatrix>();
-  Status status;
-  {
-    const ReleaseGil released;
-    status = prepack_right(view, dtype, highest, parallel::limit(), *packed);
-  }
-  if (status != Status::ok) throw std::bad_alloc();
-  return packed;
 }
 
 // The product of two vectors, as a 0-d array of their dtype.
@@ -305,7 +271,10 @@ void add_structure(py::module_& m) {
 void add_products(py::module_& m) {
   py::class_<BoundProduct>(m, "Product", "One kernel of one ISA with its fixed operand.")
       .def_property_readonly("kernel", [](const BoundProduct& p) { return p.product->kernel(); })
-      .def_property_readonly("isa", [](const BoundProduct& p) { return cpu::name_of(p.product->isa()); });
+      .def_property_readonly("isa", [](const BoundProduct& p) { return cpu::name_of(p.product->isa()); })
+      .def_property_readonly(
+          "dtypes", [](const BoundProduct& p) { return py::make_tuple(name_of(p.other), name_of(p.out)); },
+          "Dtypes of the other operand and of the result.");
   py::class_<BoundSell>(m, "Sell", "Rows in lanes, sorted by length inside windows; a layout.")
       .def_property_readonly("nbytes", [](const BoundSell& s) { return s.sell->bytes(); })
       .def("refill", &sell_refill, py::arg("values"));
@@ -323,19 +292,6 @@ void add_products(py::module_& m) {
                             "sell_vector");
       },
       py::arg("isa"), py::arg("sell"));
-  py::class_<PackedMatrix, std::shared_ptr<PackedMatrix>>(m, "PackedRight",
-                                                          "A dense right operand in panels.")
-      .def_property_readonly("nbytes", &PackedMatrix::nbytes);
-  m.def("gemm_product", &gemm_product, py::arg("isa"), py::arg("fixed"), py::arg("side"),
-        py::arg("swap_roles") = false);
-  m.def("pack_right", &pack_right, py::arg("isa"), py::arg("right"));
-  m.def(
-      "packed_product",
-      [](std::shared_ptr<PackedMatrix> packed, bool swap_roles) {
-        const DType dtype = packed->dtype();
-        return bind_product(make_packed_product(std::move(packed), swap_roles), dtype, {}, "gemm_packed");
-      },
-      py::arg("packed"), py::arg("swap_roles") = false);
   m.def("dot", &dot_product, py::arg("isa"), py::arg("left"), py::arg("right"));
 }
 
@@ -364,6 +320,7 @@ PYBIND11_MODULE(_core, m) {
   add_runner(m);
   add_spgemm(m);
   add_rows(m);
+  add_gemm(m);
   m.def("cpu_info", &cpu_info);
   m.def("best_isa", [] { return deepgemm::cpu::name_of(deepgemm::best_isa()); });
 }

@@ -31,6 +31,7 @@ struct State {
   bool transposed = false;
   bool fold = false, share_members = false;  // see core/stack.h; of operands with more than two axes
   DType dtype = DType::f32;
+  std::int64_t other_size = 0, out_size = 0;
   int threads = 0;  // 0: as many as the current limit allows
 
   py::dtype other_dtype, out_dtype;
@@ -172,8 +173,8 @@ py::object new_array(const py::dtype& dtype, const std::vector<py::ssize_t>& sha
 
 // Multiplies a matrix or a vector.
 Status run_single(const State& s, PyObject* other, PyObject* target, int threads) {
-  const std::int64_t size = static_cast<std::int64_t>(size_of(s.dtype));
-  DenseView x = view_of(other, size, !s.other_is_right), y = view_of(target, size, !s.other_is_right);
+  DenseView x = view_of(other, s.other_size, !s.other_is_right);
+  DenseView y = view_of(target, s.out_size, !s.other_is_right);
   if (s.transposed) {
     x = x.transposed();
     y = y.transposed();
@@ -199,17 +200,16 @@ Status run_stacked(const State& s, PyObject* other, PyObject* target, int thread
 }
 
 py::object run_native(State& s, PyObject* other, PyObject* out) {
-  const std::int64_t other_size = static_cast<std::int64_t>(size_of(s.dtype));
   py::object result =
       out != nullptr ? py::reinterpret_borrow<py::object>(out) : new_array(s.out_dtype, s.out_shape);
   // What element strides cannot express (unaligned or odd-strided memory) goes through a copy.
   py::object other_copy, result_copy;
-  if (!has_element_strides(other, other_size)) {
+  if (!has_element_strides(other, s.other_size)) {
     other_copy = py::module_::import("numpy").attr("array")(py::handle(other), py::arg("order") = "C");
     other = other_copy.ptr();
   }
   PyObject* target = result.ptr();
-  if (!has_element_strides(target, other_size)) {
+  if (!has_element_strides(target, s.out_size)) {
     result_copy = new_array(s.out_dtype, s.out_shape);
     target = result_copy.ptr();
   }
@@ -320,6 +320,8 @@ PyObject* bind(PyObject* self, PyObject* args, PyObject* kwargs) {
       const auto& bound = s->product_owner.cast<const BoundProduct&>();
       s->product = bound.product.get();
       s->dtype = bound.dtype;
+      s->other_size = static_cast<std::int64_t>(size_of(bound.other));
+      s->out_size = static_cast<std::int64_t>(size_of(bound.out));
     } else if (s->callback.is_none()) {
       throw py::type_error("Runner._bind: either product or callback");
     }

@@ -9,7 +9,19 @@
 
 namespace deepgemm {
 
-// A right operand packed once for many products; it remembers the ISA whose panels it holds.
+// In which dtypes the operands and the result are stored, and in which the chain runs. Where one of the
+// former is not the latter, the chain is float32.
+struct GemmTypes {
+  DType left, right, out, chain;
+
+  static GemmTypes all(DType dtype) { return {dtype, dtype, dtype, dtype}; }
+  GemmTypes transposed() const { return {right, left, out, chain}; }
+};
+
+class PackedIntegers;
+
+// A right operand packed once for many products, in the dtype of the chain; it remembers the ISA whose
+// panels it holds.
 class PackedMatrix {
  public:
   std::int64_t rows() const { return rows_; }
@@ -20,7 +32,8 @@ class PackedMatrix {
   const void* data() const { return memory_.data(); }
 
  private:
-  friend Status prepack_right(const DenseView&, DType, Isa, int, PackedMatrix&);
+  friend Status prepack_right(const DenseView&, DType, DType, Isa, int, PackedMatrix&);
+  friend Status prepack_integers(const DenseView&, DType, Isa, int, PackedIntegers&);
   AlignedBuffer memory_;
   std::int64_t rows_ = 0;
   std::int64_t cols_ = 0;
@@ -28,16 +41,44 @@ class PackedMatrix {
   Isa isa_ = Isa::scalar;
 };
 
-Status prepack_right(const DenseView& b, DType dtype, Isa highest, int threads, PackedMatrix& packed);
+// A right operand of 8-bit integers packed once: groups of rows in panels, and the sums of its columns.
+class PackedIntegers {
+ public:
+  const PackedMatrix& groups() const { return groups_; }
+  std::int64_t rows() const { return rows_; }
+  DType stored() const { return stored_; }
+  // Those of each stretch of rows that one 32-bit product takes.
+  const std::int64_t* sums() const { return static_cast<const std::int64_t*>(sums_.data()); }
+  std::size_t nbytes() const { return groups_.nbytes() + sums_.bytes(); }
+
+ private:
+  friend Status prepack_integers(const DenseView&, DType, Isa, int, PackedIntegers&);
+  PackedMatrix groups_;
+  AlignedBuffer sums_;
+  std::int64_t rows_ = 0;
+  DType stored_ = DType::i8;
+};
+
+Status prepack_right(const DenseView& b, DType stored, DType chain, Isa highest, int threads,
+                     PackedMatrix& packed);
 // What prepack_right would allocate.
 std::size_t prepacked_bytes(std::int64_t rows, std::int64_t cols, DType dtype, Isa highest);
 
 // C = A B. Any strides; C overlaps neither operand. `swap_roles` says that the caller computes
 // C^T = B^T A^T, so that `b` is the left operand of what the user wrote: the complex order depends on it.
-Status gemm(const DenseView& a, const DenseView& b, const DenseView& c, DType dtype, Isa highest, int threads,
-            bool swap_roles = false);
-Status gemm(const DenseView& a, const PackedMatrix& b, const DenseView& c, int threads,
-            bool swap_roles = false);
+Status gemm(const DenseView& a, const DenseView& b, const DenseView& c, const GemmTypes& types, Isa highest,
+            int threads, bool swap_roles = false);
+// The right operand's dtype is that of its panels.
+Status gemm(const DenseView& a, const PackedMatrix& b, const DenseView& c, const GemmTypes& types,
+            int threads, bool swap_roles = false);
+
+// The same for 8-bit integers, exact in the int32 or int64 of `types.out`: the caller knows which of them
+// holds the result.
+Status gemm_integers(const DenseView& a, const DenseView& b, const DenseView& c, const GemmTypes& types,
+                     Isa highest, int threads);
+Status gemm_integers(const DenseView& a, const PackedIntegers& b, const DenseView& c, const GemmTypes& types,
+                     int threads);
+Status prepack_integers(const DenseView& b, DType stored, Isa highest, int threads, PackedIntegers& packed);
 
 // The ISA that gemm runs when asked for `highest`.
 Isa gemm_isa(DType dtype, Isa highest);

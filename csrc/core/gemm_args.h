@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "core/types.h"
+#include "core/kernel_table.h"
 
 namespace deepgemm {
 
@@ -50,7 +50,14 @@ struct GemmPackArgs {
   std::int64_t width;
   std::int64_t strip_panels;  // panels of B that are packed side by side
   void* packed;
+  std::int64_t elements;  // gemm_group_*: how many elements along k exist from the source on
 };
+
+// Integer chains sum products of groups of so many 8-bit elements along k; depths and their strides count
+// groups. Packed elements of A are unsigned and those of B signed, as vpdpbusd wants them: signed ones of A
+// are raised by kRaise and unsigned ones of B lowered by it. What exceeds k is zero in both.
+constexpr std::int64_t kGroup = 4;
+constexpr std::int64_t kRaise = 128;
 
 // Whether tiles read B where it stands: by rows, its columns being adjacent, or by columns, its rows
 // being adjacent and those of A at most rows_four_panels. Real numbers only.
@@ -60,10 +67,13 @@ enum class GemmDirect : std::uint8_t { no, by_rows, by_columns };
 // and of column panels: task t has part t % row_tasks of the tiles and t / row_tasks of the panels.
 struct GemmBlockArgs {
   DenseView a, b, c;
-  bool first;         // the stretch begins at k = 0: chains start from +0, not from C
-  bool swapped;       // `b` holds the left operand of what the user wrote (complex order)
-  GemmDirect direct;  // set only where packed_b is null
-  bool fetch_ahead;   // B comes from memory
+  KernelFn pack_left, pack_right;  // for the dtypes in which A and B are stored
+  std::int64_t a_size, b_size;     // and the bytes of their elements
+  std::int64_t elements;           // as in GemmPackArgs, from the stretch on
+  bool first;                      // the stretch begins at k = 0: chains start from +0, not from C
+  bool swapped;                    // `b` holds the left operand of what the user wrote (complex order)
+  GemmDirect direct;               // set only where packed_b is null
+  bool fetch_ahead;                // B comes from memory
   std::int64_t tile_rows;
   std::int64_t depth_block;
   std::int64_t strip_panels;  // panels of B that a task packs at a time, a multiple of a tile's
@@ -75,6 +85,28 @@ struct GemmBlockArgs {
   std::int64_t row_tasks;
   std::int64_t col_tasks;
   std::int64_t own_a_bytes;  // where in the workspace the packed panels of B begin
+};
+
+// gemm_round does rows [begin, end).
+struct GemmRoundArgs {
+  DenseView from;  // of the chain's dtype, rows contiguous
+  DenseView to;    // of the kernel's dtype
+};
+
+// gemm_sums does lines [begin, end): the sum of the elements of each.
+struct GemmSumsArgs {
+  const void* data;
+  std::int64_t line_stride, stride, length;
+  std::int64_t* sums;
+};
+
+// gemm_finish does rows [begin, end): to (+)= from + kRaise * row_sums - kRaise * col_sums.
+struct GemmFinishArgs {
+  DenseView from;                // int32, rows contiguous
+  DenseView to;                  // of the kernel's dtype
+  const std::int64_t* row_sums;  // of A; null if B was not lowered
+  const std::int64_t* col_sums;  // of B as it was packed; null if A was not raised
+  bool add;
 };
 
 // dot: `result` is one element; the part [begin, end) is the whole vector.

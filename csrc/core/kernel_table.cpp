@@ -8,6 +8,7 @@
   X(spmv, isa)              \
   X(tiled, isa)             \
   X(gemm, isa)              \
+  X(gemm_integer, isa)      \
   X(dot, isa)               \
   X(copy, isa)              \
   X(bsr, isa)               \

@@ -6,13 +6,31 @@
 
 namespace deepgemm {
 
-enum class DType : std::uint8_t { f32, f64, c64, c128 };
+// The four of the arithmetic, those that are only stored, and the sums of 8-bit integers.
+enum class DType : std::uint8_t { f32, f64, c64, c128, f16, bf16, f8e4m3, f8e5m2, i8, u8, i32, i64 };
 enum class IndexType : std::uint8_t { i32, i64 };
 
 // From the most portable to the best within one architecture; the order is that of kernel look-up.
 enum class Isa : std::uint8_t { scalar, avx2, avx512, neon, sve, rvv };
 
-constexpr std::size_t size_of(DType t) { return t == DType::f32 ? 4 : t == DType::c128 ? 16 : 8; }
+constexpr std::size_t size_of(DType t) {
+  switch (t) {
+    case DType::c128:
+      return 16;
+    case DType::f64:
+    case DType::c64:
+    case DType::i64:
+      return 8;
+    case DType::f32:
+    case DType::i32:
+      return 4;
+    case DType::f16:
+    case DType::bf16:
+      return 2;
+    default:
+      return 1;
+  }
+}
 constexpr std::size_t size_of(IndexType t) { return t == IndexType::i32 ? 4 : 8; }
 constexpr bool is_complex(DType t) { return t == DType::c64 || t == DType::c128; }
 

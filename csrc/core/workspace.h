@@ -51,27 +51,30 @@ class AlignedBuffer {
 };
 
 // Borrows the calling thread's scratch for one product; what exceeds the bound on retention is
-// returned to the system at the end. A second borrower in the same thread gets memory of its own.
+// returned to the system at the end. A product within a product has scratch of its own, and from the
+// third level on memory that is not kept.
 class Workspace {
  public:
   static constexpr std::size_t kRetainedBytes = std::size_t{32} << 20;
 
   explicit Workspace(std::size_t bytes) {
     Kept& mine = kept();
-    if (mine.lent) {
+    if (mine.lent == kLevels) {
       own_.resize(bytes);
       data_ = own_.data();
       return;
     }
-    if (mine.buffer.data() == nullptr || mine.buffer.bytes() < bytes) mine.buffer.resize(bytes);
-    data_ = mine.buffer.data();
-    mine.lent = borrowed_ = data_ != nullptr;
+    AlignedBuffer& buffer = mine.buffers[mine.lent];
+    if (buffer.data() == nullptr || buffer.bytes() < bytes) buffer.resize(bytes);
+    data_ = buffer.data();
+    borrowed_ = data_ != nullptr;
+    mine.lent += borrowed_;
   }
   ~Workspace() {
     if (!borrowed_) return;
     Kept& mine = kept();
-    mine.lent = false;
-    if (mine.buffer.bytes() > kRetainedBytes) mine.buffer.free();
+    AlignedBuffer& buffer = mine.buffers[--mine.lent];
+    if (buffer.bytes() > kRetainedBytes) buffer.free();
   }
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
@@ -79,9 +82,10 @@ class Workspace {
   void* data() const { return data_; }  // 64-byte aligned; null when there is no memory
 
  private:
+  static constexpr int kLevels = 2;
   struct Kept {
-    AlignedBuffer buffer;
-    bool lent = false;
+    AlignedBuffer buffers[kLevels];
+    int lent = 0;
   };
   static Kept& kept() {
     static thread_local Kept mine;

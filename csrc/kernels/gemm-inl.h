@@ -11,7 +11,7 @@ namespace {
 template <class Kind>
 DG_INLINE void run_tile(int rows, int panels, const GemmBlockArgs& args,
                         const Tile<typename Kind::scalar>& tile) {
-  if constexpr (Kind::reals == 1) {
+  if constexpr (Kind::in_place) {
     if (args.direct == GemmDirect::by_columns) return Kind::run_columns(rows, args.fetch_ahead, tile);
   }
   Kind::run(rows, panels, args.swapped, tile);
@@ -21,7 +21,7 @@ DG_INLINE void run_tile(int rows, int panels, const GemmBlockArgs& args,
 
 template <class T>
 DG_INLINE void copy_c(bool in, T* c, int64_t row_stride, int64_t col_stride, int rows, int columns, T* buffer,
-                      int64_t buffer_stride, Real<T>) {
+                      int64_t buffer_stride, Tiles<T>) {
   for (int r = 0; r < rows; ++r) {
     for (int j = 0; j < columns; ++j) {
       T& there = c[r * row_stride + j * col_stride];
@@ -99,20 +99,39 @@ class Block {
   bool by_columns() const { return args_.direct == GemmDirect::by_columns; }
   int rows_of(int64_t tile) const { return static_cast<int>(min64(h_, args_.c.rows - tile * h_)); }
 
+  // Tiles and panels come out side by side: panel p begins at p * width * depth.
   void pack_a() {
-    for (int64_t t = tiles_.begin; t < tiles_.end; ++t) {
-      const DenseView& a = args_.a;
-      const T* from = static_cast<const T*>(a.data) + E * (t * h_ * a.row_stride + k0_ * a.col_stride);
-      Kind::pack_left({from, a.row_stride, a.col_stride}, rows_of(t), kc_,
-                      own_a_ + E * (t - tiles_.begin) * h_ * kc_);
-    }
+    const DenseView& a = args_.a;
+    const int64_t row = tiles_.begin * h_;
+    const GemmPackArgs pack{at(a, row * a.row_stride + k0_ * a.col_stride, args_.a_size),
+                            min64((tiles_.end - tiles_.begin) * h_, args_.c.rows - row),
+                            a.row_stride,
+                            kc_,
+                            a.col_stride,
+                            h_,
+                            1,
+                            own_a_,
+                            args_.elements - kGroup * k0_};
+    args_.pack_left(&pack, 0, tiles_.end - tiles_.begin, 0, nullptr);
   }
 
   void pack_b(int64_t panel, int64_t panels) {
     const DenseView& b = args_.b;
-    Kind::pack_right({b_at(panel), b.col_stride, b.row_stride},
-                     min64(panels * kPanel, args_.c.cols - panel * kPanel), kc_, own_b_);
+    const GemmPackArgs pack{at(b, k0_ * b.row_stride + panel * kPanel * b.col_stride, args_.b_size),
+                            min64(panels * kPanel, args_.c.cols - panel * kPanel),
+                            b.col_stride,
+                            kc_,
+                            b.row_stride,
+                            kPanel,
+                            panels,
+                            own_b_,
+                            args_.elements - kGroup * k0_};
+    args_.pack_right(&pack, 0, panels, 0, nullptr);
     strip_ = panel;
+  }
+
+  static const void* at(const DenseView& view, int64_t element, int64_t size) {
+    return static_cast<const char*>(view.data) + element * size;
   }
 
   const T* b_at(int64_t panel) const {
@@ -176,7 +195,7 @@ void gemm_block(const void* raw, int64_t begin, int64_t end, int, void* workspac
   }
 }
 
-template <class Kind, bool Left>
+template <class Kind, bool Left, class S = typename Kind::scalar>
 void gemm_pack(const void* raw, int64_t begin, int64_t end, int, void*) {
   using T = typename Kind::scalar;
   constexpr int E = Kind::reals;
@@ -185,13 +204,32 @@ void gemm_pack(const void* raw, int64_t begin, int64_t end, int, void*) {
   const int64_t step = Left ? 1 : args.strip_panels;
   for (int64_t p = begin; p < end; p += step) {
     const int64_t at = p * args.width, count = min64(min64(step, end - p) * args.width, args.across - at);
-    const PackSource<T> from{static_cast<const T*>(args.source) + E * at * args.across_stride,
+    const PackSource<S> from{static_cast<const S*>(args.source) + E * at * args.across_stride,
                              args.across_stride, args.depth_stride};
     T* to = static_cast<T*>(args.packed) + E * at * args.depth;
     if constexpr (Left) {
       Kind::pack_left(from, count, args.depth, to);
     } else {
       Kind::pack_right(from, count, args.depth, to);
+    }
+  }
+}
+
+template <class S>
+void gemm_round(const void* raw, int64_t begin, int64_t end, int, void*) {
+  using V = Storage<float, S>;
+  constexpr int W = Simd<float>::width;
+  const GemmRoundArgs& args = *static_cast<const GemmRoundArgs*>(raw);
+  for (int64_t i = begin; i < end; ++i) {
+    const float* from = static_cast<const float*>(args.from.data) + i * args.from.row_stride;
+    S* to = static_cast<S*>(args.to.data) + i * args.to.row_stride;
+    if (args.to.col_stride == 1) {
+      for (int64_t j = 0; j < args.to.cols; j += W) {
+        const int n = static_cast<int>(min64(W, args.to.cols - j));
+        V::store_n(to + j, Simd<float>::load_n(from + j, n), n);
+      }
+    } else {
+      for (int64_t j = 0; j < args.to.cols; ++j) narrow(from[j], to[j * args.to.col_stride]);
     }
   }
 }

@@ -115,8 +115,8 @@ void column_tile(const Tile<T>& tile) {
     DG_UNROLL
     for (int v = 0; v < NV; ++v) {
       vec square[W];
-      load_square<Ahead>(tile.b + v * W * tile.b_step + k, tile.b_step, lanes_of<W>(tile.columns, v), n,
-                         square);
+      load_square<T, Ahead>(tile.b + v * W * tile.b_step + k, tile.b_step, lanes_of<W>(tile.columns, v), n,
+                            square);
       transpose(square);
       DG_UNROLL
       for (int j = 0; j < W; ++j) {
@@ -136,19 +136,12 @@ void column_tile(const Tile<T>& tile) {
 
 // Which tiles exist: [Masked][log2 of the vectors][rows - 1].
 template <class T>
-struct Real {
+struct Tiles {
   using scalar = T;
   static constexpr int reals = 1;
   static constexpr GemmBlocking blocking =
       gemm_blocking(Isa::DG_ISA, sizeof(T) == 4 ? DType::f32 : DType::f64);
   static constexpr int W = Simd<T>::width;
-
-  static void pack_left(const PackSource<T>& from, int64_t count, int64_t depth, T* to) {
-    pack_real(from, count, count, depth, to);
-  }
-  static void pack_right(const PackSource<T>& from, int64_t count, int64_t depth, T* to) {
-    pack_real(from, count, blocking.panel, depth, to);
-  }
 
   template <int NV, bool Masked, int R>
   static constexpr TileFn<T> at() {
@@ -174,6 +167,29 @@ struct Real {
   static constexpr Row tiles[2][4] = {{row<false, 0>(), row<false, 1>(), row<false, 2>(), row<false, 3>()},
                                       {row<true, 0>(), row<true, 1>(), row<true, 2>(), row<true, 3>()}};
 
+  // `panels` are those of the group: the last may be partial, or a whole one of which half is needed.
+  static void run(int rows, int panels, bool, const Tile<T>& tile) {
+    int log = panels == 4 ? 3 : panels;
+    while (log > 0 && tile.columns <= (W << (log - 1))) --log;
+    const bool masked = log == 0 || tile.columns < (W << log);
+    tiles[masked][log].of[rows - 1](tile);
+  }
+};
+
+template <class T>
+struct Real : Tiles<T> {
+  static constexpr bool in_place = true;
+  static constexpr GemmBlocking blocking = Tiles<T>::blocking;
+
+  template <class S>
+  static void pack_left(const PackSource<S>& from, int64_t count, int64_t depth, T* to) {
+    pack_real(from, count, count, depth, to);
+  }
+  template <class S>
+  static void pack_right(const PackSource<S>& from, int64_t count, int64_t depth, T* to) {
+    pack_real(from, count, blocking.panel, depth, to);
+  }
+
   struct ColumnRow {
     TileFn<T> of[blocking.rows_four_panels];
   };
@@ -185,14 +201,6 @@ struct Real {
                                                 column_row<true>(make_sequence<blocking.rows_four_panels>())};
   static void run_columns(int rows, bool ahead, const Tile<T>& tile) {
     column_tiles[ahead].of[rows - 1](tile);
-  }
-
-  // `panels` are those of the group: the last may be partial, or a whole one of which half is needed.
-  static void run(int rows, int panels, bool, const Tile<T>& tile) {
-    int log = panels == 4 ? 3 : panels;
-    while (log > 0 && tile.columns <= (W << (log - 1))) --log;
-    const bool masked = log == 0 || tile.columns < (W << log);
-    tiles[masked][log].of[rows - 1](tile);
   }
 };
 
@@ -237,6 +245,7 @@ template <class T>
 struct Complex {
   using scalar = T;
   static constexpr int reals = 2;
+  static constexpr bool in_place = false;
   static constexpr GemmBlocking blocking =
       gemm_blocking(Isa::DG_ISA, sizeof(T) == 4 ? DType::c64 : DType::c128);
 

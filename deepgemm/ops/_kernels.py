@@ -8,6 +8,7 @@ from ..kernels.native.csr import RowWise, Scatter, Vector
 from ..kernels.native.csr_csr import CsrCsr, CsrCsrDense, CsrCsrTop
 from ..kernels.native.csr_tiled import Tiled
 from ..kernels.native.gemm import DenseAsCsr, Gemm
+from ..kernels.native.gemm_integer import GemmIntegers
 from ..kernels.native.sell import SellVector
 from ..kernels.native.split import SplitRows
 from ..kernels.scipy import NumPy, SciPy
@@ -21,6 +22,7 @@ registry.register(
     SplitRows(),
     Gemm(),
     DenseAsCsr(),
+    GemmIntegers(),
     BlockDense(),
     BlockScatter(),
     BlockVector(),

@@ -106,7 +106,7 @@ def _flop_rate(isa: str, dtype: str) -> float:
     # The scalar target runs at a hundredth of the others: a smaller product takes as long.
     order = GEMM_ORDER if isa != "scalar" else GEMM_ORDER // 5
     a = np.full((order, order), 1.25, dtype)
-    runner = _runner(_core.packed_product(_core.pack_right(isa, a)), a, a)
+    runner = _runner(_core.packed_product(_core.pack_right(isa, a, a.dtype), False, a.dtype, a.dtype), a, a)
     out = np.empty_like(a)
     with _limited(1):
         seconds = fastest(lambda: runner(a, out=out))
@@ -173,14 +173,14 @@ def _read_rate(values: npt.NDArray[np.float64], threads: int) -> float:
 def _overheads(machine: Machine) -> tuple[float, float]:
     """Return the seconds of a product with nothing to do, and those that waking the other threads adds."""
     one = np.ones((1, 1))
-    empty = _runner(_core.gemm_product(None, one, "right"), one, one)
+    empty = _runner(_core.gemm_product(None, one, "right", False, one.dtype, one.dtype), one, one)
     out = np.empty_like(one)
     call = fastest(lambda: empty(one, out=out))
     if machine.cores < 2:
         return call, machine.team
     # The same work on one thread and on all: what it misses of an even split is the cost of the team.
     a = np.ones((96, 96))
-    runner = _runner(_core.gemm_product(None, a, "right"), a, a)
+    runner = _runner(_core.gemm_product(None, a, "right", False, a.dtype, a.dtype), a, a)
     target = np.empty_like(a)
     shared = fastest(lambda: runner(a, out=target))
     with _limited(1):

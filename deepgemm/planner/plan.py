@@ -330,7 +330,8 @@ def bind(
         callback = FoldedCallback(callback, problem)
     other_shape = problem.stack or other.shape
     fixed_is_vector = len(problem.fixed_spec.shape) == 1
-    if callback is None and (problem.casts or fixed_is_vector):
+    fits = executable.product is None or executable.product.dtypes == (other.dtype, problem.output)
+    if callback is None and (fixed_is_vector or not fits):
         inner = _core.Runner()
         inner._bind(
             **common,

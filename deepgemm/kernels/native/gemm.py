@@ -33,6 +33,9 @@ LEAST_PACKED = 4
 # Seconds per element to look for zeros, and for each entry found, when a dense operand is made sparse.
 SCAN_SECONDS = 0.15e-9
 KEEP_SECONDS = 1.5e-9
+# What packing widens to float32, and to what a result is rounded behind the product.
+STORED = ("float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "int8", "uint8")
+ROUNDED = ("float32", "float16", "bfloat16")
 # Shares of zeros below this are not worth looking at: dense wins on every machine measured.
 LEAST_ZERO_SHARE = 0.5
 
@@ -96,7 +99,7 @@ class Gemm(Kernel):
         once, threads = model.best_threads(
             problem, machine, m * n, lambda count: gemm_seconds(problem, machine, isa, count)
         )
-        once += model.call_seconds(problem, machine)
+        once += model.call_seconds(problem, machine, () if reads_storage(problem) else problem.casts)
         left, right = m * k * size, k * n * size
         fixed, other = (left, right) if problem.fixed == "left" else (right, left)
         once += packing_seconds(problem, machine, other, threads)
@@ -116,17 +119,22 @@ class Gemm(Kernel):
             filled = operand.dense(problem, array)
             fallback = csr.fallback_of(problem, array, isa)
             if problem.fixed == "left":
-                return Executable(_core.gemm_product(isa, filled, "left"), fallback)
+                return Executable(_multiply(isa, filled, "left"), fallback)
             # The fallback is Yᵀ = Bᵀ Xᵀ, and one plan hands both the same views.
-            product = _core.gemm_product(isa, filled.T, "left", True)
+            product = _multiply(isa, filled.T, "left", True)
             return Executable(product, fallback, transposed=True)
-        fixed = as_matrix(problem, left if problem.fixed == "left" else right)
+        narrow = reads_storage(problem)
+        fixed = as_matrix(problem, left if problem.fixed == "left" else right, widen=not narrow)
+        chain = np.dtype(problem.accumulator)
+        other, out = (
+            (np.dtype(problem.other_spec.dtype), np.dtype(problem.output)) if narrow else (chain, chain)
+        )
         if problem.reuse is None:
-            return Executable(_core.gemm_product(isa, fixed, problem.fixed))
+            return Executable(_core.gemm_product(isa, fixed, problem.fixed, False, other, out))
         # Only right operands are packed; a left one is the right one of the transposed product.
         on_left = problem.fixed == "left"
-        packed = _core.pack_right(isa, fixed.T if on_left else fixed)
-        return Executable(_core.packed_product(packed, on_left), transposed=on_left)
+        packed = _core.pack_right(isa, fixed.T if on_left else fixed, chain)
+        return Executable(_core.packed_product(packed, on_left, other, out), transposed=on_left)
 
 
 class DenseAsCsr(Kernel):
@@ -180,15 +188,33 @@ class DenseAsCsr(Kernel):
         # On the right the rows of the operand are the columns of S: scattering needs no sorting.
         algorithm = "csr_rowwise" if stands_left else "csr_scatter"
         product = _core.csr_product(algorithm, isa, indptr, indices, data, fixed.shape[1], stands_left)
-        dense = _core.gemm_product(isa, fixed if stands_left else fixed.T, "left", not stands_left)
+        dense = _multiply(isa, fixed if stands_left else fixed.T, "left", not stands_left)
         return Executable(product, dense, transposed=not stands_left)
 
 
-def as_matrix(problem: Problem, array: Any) -> Any:
+def reads_storage(problem: Problem) -> bool:
+    """Whether operands and result may stay in dtypes narrower than the chain: packing widens them."""
+    return (
+        problem.accumulator == "float32"
+        and not problem.sparse_sides
+        and problem.left.dtype in STORED
+        and problem.right.dtype in STORED
+        and problem.output in ROUNDED
+        and len(problem.fixed_spec.shape) == 2
+    )
+
+
+def _multiply(isa: str | None, fixed: Any, side: str, swap_roles: bool = False) -> _core.Product:
+    """Return the product with `fixed` on that side, all of one dtype."""
+    return _core.gemm_product(isa, fixed, side, swap_roles, fixed.dtype, fixed.dtype)
+
+
+def as_matrix(problem: Problem, array: Any, widen: bool = True) -> Any:
     """Return a fixed dense operand as a matrix of the chain's dtype, without a copy where it is one."""
     if array.ndim == 1:
         array = array[None, :] if problem.fixed == "left" else array[:, None]
-    array = np.asarray(array, dtype=problem.accumulator)
+    if widen:
+        array = np.asarray(array, dtype=problem.accumulator)
     # Kernels step in whole elements from aligned addresses; fields of records may have neither.
     stepped = not any(stride % array.itemsize for stride in array.strides)
     return array if stepped and array.flags.aligned else array.copy()

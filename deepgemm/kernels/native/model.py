@@ -42,7 +42,7 @@ def flops(problem: Problem) -> int:
     return 8 if problem.accumulator.startswith("complex") else 2
 
 
-def call_seconds(problem: Problem, machine: Machine) -> float:
+def call_seconds(problem: Problem, machine: Machine, casts: tuple[str, ...] | None = None) -> float:
     """Return what every call costs besides its kernel: the empty call, casts, packing of odd strides.
 
     Casts and copies read and write each element once and run in NumPy on one thread.
@@ -50,9 +50,10 @@ def call_seconds(problem: Problem, machine: Machine) -> float:
     m, k, n = problem.extents
     total = machine.call
     other = (k * n if problem.fixed == "left" else m * k) * problem.itemsize
-    if "other" in problem.casts or (problem.other_spec.order != "C" and problem.sparse_sides):
+    casts = problem.casts if casts is None else casts
+    if "other" in casts or (problem.other_spec.order != "C" and problem.sparse_sides):
         total += machine.read(2 * other, 2 * other)
-    if "output" in problem.casts:
+    if "output" in casts:
         total += machine.read(2 * m * n * problem.itemsize, 2 * m * n * problem.itemsize)
     return total
 

@@ -1,0 +1,116 @@
+// Dense products as Python prepares them.
+#include "core/gemm_product.h"
+
+#include "bindings/bound.h"
+#include "core/parallel.h"
+
+namespace deepgemm::bindings {
+namespace {
+
+Side side_of(const std::string& name) {
+  if (name == "left") return Side::left;
+  if (name == "right") return Side::right;
+  throw py::value_error("side is left or right");
+}
+
+// The chain of operands that are stored narrower is float32, and the result must be that or narrower too;
+// two 8-bit integers make 32- or 64-bit ones.
+DType chain_of(DType left, DType right, DType out) {
+  const auto integer = [](DType t) { return t == DType::i8 || t == DType::u8; };
+  if (integer(left) && integer(right) && (out == DType::i32 || out == DType::i64)) return DType::i32;
+  const auto computed = [](DType t) { return t <= DType::c128; };
+  const DType chain = computed(left) ? left : computed(right) ? right : DType::f32;
+  const bool mixed = left != chain || right != chain || out != chain;
+  const bool rounded = out == DType::f32 || out == DType::f16 || out == DType::bf16;
+  if (mixed && (chain != DType::f32 || !rounded || (computed(left) && computed(right) && left != right))) {
+    raise("DTypeError", "no native product of these dtypes");
+  }
+  return chain;
+}
+
+std::unique_ptr<BoundProduct> bind_gemm(std::unique_ptr<Product> product, const GemmTypes& types, DType other,
+                                        std::vector<py::object> owners) {
+  auto bound = bind_product(std::move(product), types.chain, std::move(owners), "gemm_packed");
+  bound->other = other;
+  bound->out = types.out;
+  return bound;
+}
+
+std::unique_ptr<BoundProduct> gemm_product(const py::object& isa, const py::array& fixed,
+                                           const std::string& side, bool swap_roles, const py::dtype& other,
+                                           const py::dtype& out) {
+  const DType mine = stored_dtype(fixed.dtype()), theirs = stored_dtype(other), result = stored_dtype(out);
+  const DenseView view = dense_view(fixed, mine);
+  const Side where = side_of(side);
+  const DType chain = chain_of(mine, theirs, result);
+  const GemmTypes types =
+      where == Side::left ? GemmTypes{mine, theirs, result, chain} : GemmTypes{theirs, mine, result, chain};
+  return bind_gemm(make_gemm_product(view, where, types, swap_roles, isa_or_best(isa)), types, theirs,
+                   {fixed});
+}
+
+std::shared_ptr<PackedMatrix> pack_right(const py::object& isa, const py::array& right,
+                                         const py::dtype& chain) {
+  const DType stored = stored_dtype(right.dtype()), computed = stored_dtype(chain);
+  const DenseView view = dense_view(right, stored);
+  const Isa highest = isa_or_best(isa);
+  auto packed = std::make_shared<PackedMatrix>();
+  Status status;
+  {
+    const ReleaseGil released;
+    status = prepack_right(view, stored, computed, highest, parallel::limit(), *packed);
+  }
+  if (status != Status::ok) throw std::bad_alloc();
+  return packed;
+}
+
+std::shared_ptr<PackedIntegers> pack_integers(const py::object& isa, const py::array& right) {
+  const DType stored = stored_dtype(right.dtype());
+  if (stored != DType::i8 && stored != DType::u8) raise("DTypeError", "expected int8 or uint8");
+  const DenseView view = dense_view(right, stored);
+  const Isa highest = isa_or_best(isa);
+  auto packed = std::make_shared<PackedIntegers>();
+  Status status;
+  {
+    const ReleaseGil released;
+    status = prepack_integers(view, stored, highest, parallel::limit(), *packed);
+  }
+  if (status != Status::ok) throw std::bad_alloc();
+  return packed;
+}
+
+std::unique_ptr<BoundProduct> packed_integers(std::shared_ptr<PackedIntegers> packed, const py::dtype& other,
+                                              const py::dtype& out) {
+  const DType left = stored_dtype(other), right = packed->stored(), result = stored_dtype(out);
+  if (chain_of(left, right, result) != DType::i32) raise("DTypeError", "no native product of these dtypes");
+  const GemmTypes types{left, right, result, DType::i32};
+  return bind_gemm(make_packed_product(std::move(packed), types), types, left, {});
+}
+
+std::unique_ptr<BoundProduct> packed_product(std::shared_ptr<PackedMatrix> packed, bool swap_roles,
+                                             const py::dtype& other, const py::dtype& out) {
+  const DType chain = packed->dtype(), left = stored_dtype(other), result = stored_dtype(out);
+  if (chain_of(left, chain, result) != chain) raise("DTypeError", "no native product of these dtypes");
+  const GemmTypes types{left, chain, result, chain};
+  return bind_gemm(make_packed_product(std::move(packed), types, swap_roles), types, left, {});
+}
+
+}  // namespace
+
+void add_gemm(py::module_& m) {
+  py::class_<PackedMatrix, std::shared_ptr<PackedMatrix>>(m, "PackedRight",
+                                                          "A dense right operand in panels.")
+      .def_property_readonly("nbytes", &PackedMatrix::nbytes);
+  m.def("gemm_product", &gemm_product, py::arg("isa"), py::arg("fixed"), py::arg("side"),
+        py::arg("swap_roles"), py::arg("other"), py::arg("out"));
+  m.def("pack_right", &pack_right, py::arg("isa"), py::arg("right"), py::arg("chain"));
+  py::class_<PackedIntegers, std::shared_ptr<PackedIntegers>>(
+      m, "PackedIntegers", "A dense right operand of 8-bit integers in panels of groups.")
+      .def_property_readonly("nbytes", &PackedIntegers::nbytes);
+  m.def("pack_integers", &pack_integers, py::arg("isa"), py::arg("right"));
+  m.def("packed_integers", &packed_integers, py::arg("packed"), py::arg("other"), py::arg("out"));
+  m.def("packed_product", &packed_product, py::arg("packed"), py::arg("swap_roles"), py::arg("other"),
+        py::arg("out"));
+}
+
+}  // namespace deepgemm::bindings
