@@ -11,7 +11,7 @@ from .ops.plan import plan
 from .ops.sddmm import sddmm
 from .ops.threads import get_num_threads, set_num_threads, threads
 from .planner.plan import Plan
-from .sparse import BSR, COO, CSC, CSR, SparseArray, block_diag, hstack, vstack
+from .sparse import BSR, COO, CSC, CSR, Ragged, SparseArray, block_diag, hstack, vstack
 
 __version__ = "0.1.0"
 
@@ -24,6 +24,7 @@ __all__ = [
     "Estimate",
     "FormatError",
     "Plan",
+    "Ragged",
     "ShapeError",
     "SparseArray",
     "StaleDataError",

@@ -21,12 +21,14 @@ from .matrices import Matrix, list_matrices, load_matrices
 __all__ = [
     "COLUMNS",
     "LAYOUTS",
+    "SEGMENT_LENGTHS",
     "SIZES",
     "WIDTHS",
     "Case",
     "Compressed",
     "Matrix",
     "assert_same",
+    "assert_segments",
     "dense_cases",
     "list_matrices",
     "load_matrices",
@@ -45,6 +47,9 @@ SIZES = tuple(sorted({size for w in WIDTHS for size in (0, 1, w - 1, w, w + 1, 4
 
 COLUMNS = (0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 19, 31, 32, 33, 35, 64, 67, 128, 131)
 """Numbers of columns of the dense operand: around vectors, and around blocks of several vectors."""
+
+SEGMENT_LENGTHS = (3, 0, 1, 17, 0, 2, 8, 0)
+"""Rows of the segments of a small ragged array: empty ones among them, first and last included."""
 
 
 @dataclass(frozen=True)
@@ -440,3 +445,10 @@ def assert_same(actual: Any, expected: Any, context: str = "") -> None:
 
 def _components(values: Array) -> tuple[Array, ...]:
     return (values.real, values.imag) if values.dtype.kind == "c" else (values,)
+
+
+def assert_segments(found: Any, expected: Any) -> None:
+    """Raise AssertionError unless a ragged array has the segments of a list of arrays; nan equals nan."""
+    assert len(found) == len(expected), f"{len(found)} segments, expected {len(expected)}"
+    for number, (segment, wanted) in enumerate(zip(found, expected, strict=True)):
+        np.testing.assert_array_equal(segment, wanted, err_msg=f"segment {number}")

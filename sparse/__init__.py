@@ -11,5 +11,18 @@ from .concat import block_diag, hstack, vstack
 from .coo import COO
 from .csc import CSC
 from .csr import CSR
+from .ragged import PaddingWaste, Ragged, concatenate
 
-__all__ = ["BSR", "COO", "CSC", "CSR", "SparseArray", "block_diag", "hstack", "vstack"]
+__all__ = [
+    "BSR",
+    "COO",
+    "CSC",
+    "CSR",
+    "PaddingWaste",
+    "Ragged",
+    "SparseArray",
+    "block_diag",
+    "concatenate",
+    "hstack",
+    "vstack",
+]
