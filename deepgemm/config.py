@@ -10,7 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["FEATURES", "ISAS", "KernelChoice", "Settings", "available_cpus", "parse_kernel", "settings"]
+__all__ = [
+    "FEATURES",
+    "ISAS",
+    "KernelChoice",
+    "Settings",
+    "available_cpus",
+    "forced_isa",
+    "parse_kernel",
+    "settings",
+]
 
 ISAS = ("scalar", "avx2", "avx512", "neon", "sve", "rvv")
 FEATURES = ("fp16", "bf16", "vnni", "amx")
@@ -117,6 +126,18 @@ def settings() -> Settings:
     )
     _last = (raw, parsed)
     return parsed
+
+
+def forced_isa() -> str | None:
+    """Return the ISA that `DEEPGEMM_KERNEL` asks for, if it names one: cheaper than `settings()`.
+
+    Examples
+    --------
+    >>> forced_isa() in (None, *ISAS)
+    True
+    """
+    text = os.environ.get("DEEPGEMM_KERNEL")
+    return parse_kernel(text, "DEEPGEMM_KERNEL").isa if text else None
 
 
 def parse_kernel(text: str, argument: str = "kernel") -> KernelChoice:

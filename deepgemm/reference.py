@@ -7,9 +7,44 @@ are in `deepgemm.stated`, one idea in each file.
 
 from .fma import fma
 from .rounding import rounded
+from .stated.elementary import exp, log
 from .stated.lanes import dot, sddmm
 from .stated.products import matmul
+from .stated.segments import (
+    segment_argmax,
+    segment_argmin,
+    segment_cumsum,
+    segment_layer_norm,
+    segment_log_softmax,
+    segment_max,
+    segment_mean,
+    segment_min,
+    segment_softmax,
+    segment_sum,
+)
 from .stated.sparse_products import matmul_sparse, matmul_topk
 from .stated.symmetric import gram, sandwich
 
-__all__ = ["dot", "fma", "gram", "matmul", "matmul_sparse", "matmul_topk", "rounded", "sandwich", "sddmm"]
+__all__ = [
+    "dot",
+    "exp",
+    "fma",
+    "gram",
+    "log",
+    "matmul",
+    "matmul_sparse",
+    "matmul_topk",
+    "rounded",
+    "sandwich",
+    "sddmm",
+    "segment_argmax",
+    "segment_argmin",
+    "segment_cumsum",
+    "segment_layer_norm",
+    "segment_log_softmax",
+    "segment_max",
+    "segment_mean",
+    "segment_min",
+    "segment_softmax",
+    "segment_sum",
+]

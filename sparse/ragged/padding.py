@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -124,7 +125,7 @@ class Padding(Stored):
         owner = f"{type(self).__name__}.to_padded"
         places = self._places(owner, length)
         out = np.empty((len(self) * places, *self.row_shape), self.dtype)
-        out[...] = _fill_value(owner, fill, self.dtype)
+        out[...] = scalar_of(owner, "fill", fill, self.dtype)
         begins = np.arange(len(self), dtype=np.int64) * places
         out[spans(begins, self.lengths)] = (
             self._values[self._segments.rows()] if self.has_gaps else self._values
@@ -156,7 +157,7 @@ class Padding(Stored):
         16 rows for 10 (38% padding), 128 pairs for 68 (47%), 48 B more memory
         """
         n, longest, rows = len(self), self.max_length, self.total
-        row_bytes = self._values[:0].dtype.itemsize * int(np.prod(self.row_shape, dtype=np.int64))
+        row_bytes = self._values[:0].dtype.itemsize * math.prod(self.row_shape)
         lengths = self.lengths.astype(np.float64)  # pairs can exceed int64 only where nothing could be stored
         return PaddingWaste(
             rows, n * longest, int(lengths @ lengths), n * longest**2, (n * longest - rows) * row_bytes
@@ -173,14 +174,15 @@ class Padding(Stored):
         return int(length)
 
 
-def _fill_value(owner: str, fill: Any, dtype: np.dtype[Any]) -> Array:
+def scalar_of(owner: str, argument: str, given: Any, dtype: np.dtype[Any]) -> Array:
+    """Return a scalar in another dtype, refusing one that it would change."""
     try:
-        value = np.asarray(fill)
+        value = np.asarray(given)
         with np.errstate(all="ignore"):
             converted = value.astype(dtype)
             same = value.ndim == 0 and (dtype.kind not in "biu" or bool(converted == value))
     except (TypeError, ValueError, OverflowError):
         same = False
     if not same:
-        raise DTypeError(f"{owner}: fill is {fill!r}, expected a scalar that {dtype} can hold")
+        raise DTypeError(f"{owner}: {argument} is {given!r}, expected a scalar that {dtype} can hold")
     return converted

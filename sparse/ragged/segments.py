@@ -77,6 +77,11 @@ class Segments:
         """Rows of the longest segment, 0 if there is none."""
         return int(self.lengths.max(initial=0))
 
+    @cached_property
+    def shortest(self) -> int:
+        """Rows of the shortest segment, 0 if there is none."""
+        return int(self.lengths.min()) if len(self.lengths) else 0
+
     @property
     def parts(self) -> tuple[Array, ...]:
         """The arrays that define the structure: lengths are among them only where there are gaps."""

@@ -51,7 +51,7 @@ def html(array: Stored) -> str:
 def _range(array: Stored) -> str:
     if not len(array):
         return "none"
-    least = int(array.lengths.min())
+    least = array._segments.shortest
     return str(least) if least == array.max_length else f"{least} to {array.max_length}"
 
 
