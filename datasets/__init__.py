@@ -7,6 +7,7 @@ if __name__ != "deepgemm.datasets":
 
 from .generators import banded, blocks, interactions, power_law, pruned_weights, uniform
 from .loaders import dlmc, gowalla, movielens, sessions, suitesparse
+from .sequences import sequences
 from .sources import Source, about, names
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "names",
     "power_law",
     "pruned_weights",
+    "sequences",
     "sessions",
     "suitesparse",
     "uniform",
