@@ -37,7 +37,7 @@ def parts_of(owner: str, tensor: Any, offsets: Any) -> tuple[Array, Array, Array
     if tensor.layout != torch.jagged:
         raise FormatError(f"{owner}: tensor has layout {tensor.layout}, expected torch.jagged")
     values, lengths = tensor.values(), tensor.lengths()
-    if values.ndim != tensor.ndim - 1 or tensor.shape[1] == values.shape[0]:
+    if isinstance(tensor.shape[1], int):  # the length of a ragged axis is a symbol
         raise UnsupportedError(f"{owner}: the ragged axis of tensor is not its second one")
     where = _array(owner, torch, tensor.offsets())
     rows = _array(owner, torch, values)

@@ -102,6 +102,9 @@ class TestTorch:
         ]:
             with pytest.raises(error, match=message):
                 dg.Ragged.from_torch(*arguments)
+        turned = dg.Ragged([np.ones((2, 3))]).to_torch().transpose(1, 2)
+        with pytest.raises(dg.UnsupportedError, match="the ragged axis of tensor is not its second one"):
+            dg.Ragged.from_torch(turned)
         with pytest.raises(dg.FormatError, match=r"layout torch.strided, expected torch.jagged"):
             dg.Ragged.from_torch(torch.nested.nested_tensor([plain], layout=torch.strided))
 
