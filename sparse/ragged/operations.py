@@ -13,7 +13,7 @@ from ... import _core
 from ...config import forced_isa
 from ...dtypes import accumulator, canonical, default_output
 from ...errors import DTypeError, FormatError, ShapeError
-from ...rounding import rounded
+from ...rounding import rounded as round_once
 from .core import Stored
 from .padding import scalar_of
 from .sorting import best_places, refuse_complex, values_at
@@ -55,7 +55,7 @@ class Operations(Stored):
         chain, output = _sum_dtypes(self.dtype)
         if dtype is not None:
             output = canonical(dtype, f"{type(self).__name__}.sum: dtype")
-        return rounded(self._sums(chain), output)
+        return _rounded(self._sums(chain), output)
 
     def mean(self, dtype: npt.DTypeLike | None = None) -> Array:
         """Return the mean of each segment, of shape (segments, ...); nan for an empty one.
@@ -85,7 +85,7 @@ class Operations(Stored):
         parts = sums.view(sums.real.dtype).reshape(len(self), numbers)
         with np.errstate(all="ignore"):
             means = parts / self.lengths.astype(parts.dtype)[:, None]
-        return rounded(means.view(sums.dtype).reshape(sums.shape), output)
+        return _rounded(means.view(sums.dtype).reshape(sums.shape), output)
 
     def max(self, initial: Any = None) -> Array:
         """Return the largest row of each segment, element by element; a nan is larger than anything.
@@ -218,7 +218,7 @@ class Operations(Stored):
         chain, output = _row_dtypes(owner, self.dtype)
         offsets = np.arange(len(packed.values) + 1) * math.prod(self.row_shape)
         flat = _filled("layer_norm", offsets, None, packed.values.reshape(-1).astype(chain, copy=False), eps)
-        result: R = self._trusted(rounded(flat, output).reshape(packed.values.shape), packed._segments)
+        result: R = self._trusted(_rounded(flat, output).reshape(packed.values.shape), packed._segments)
         return result
 
     def cumsum(self: R, dtype: npt.DTypeLike | None = None) -> R:
@@ -241,7 +241,7 @@ class Operations(Stored):
         else:
             parts = _as_reals(values) if values.ndim > 1 or chain.kind == "c" else values
             sums = _filled("cumsum", packed.offsets, None, parts).view(chain).reshape(values.shape)
-        return self._trusted(rounded(sums, output), packed._segments)
+        return self._trusted(_rounded(sums, output), packed._segments)
 
     # How it is done
 
@@ -273,7 +273,7 @@ class Operations(Stored):
         packed: R = self.packed()  # type: ignore[attr-defined]
         values = packed.values.astype(chain, copy=False)
         out = _filled(operation, packed.offsets, None, values, epsilon)
-        return self._trusted(rounded(out, output), packed._segments)
+        return self._trusted(_rounded(out, output), packed._segments)
 
     def _extreme(self, operation: str, combine: np.ufunc, initial: Any) -> Array:
         owner = f"{type(self).__name__}.{operation}"
@@ -320,6 +320,10 @@ def _filled(
     out = np.empty_like(values)
     _core.segments(operation, forced_isa(), offsets, lengths, values, out, epsilon)
     return out
+
+
+def _rounded(values: Array, dtype: np.dtype[Any]) -> Array:
+    return values if values.dtype == dtype else round_once(values, dtype)
 
 
 @lru_cache(maxsize=64)
