@@ -91,6 +91,7 @@ class TestTorch:
         assert dg.Ragged.from_torch(values, [0, 6]).to_list() == [list(range(6))]
         assert dg.Ragged([]).to_torch().size(0) == 0
 
+    @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
     def test_refusals(self, torch):
         plain, nested = torch.ones(3), dg.Ragged([[1.0]]).to_torch()
         for arguments, error, message in [
