@@ -203,8 +203,8 @@ class Operations(Stored):
         Examples
         --------
         >>> import deepgemm as dg
-        >>> dg.Ragged([[1.0, 3.0], [5.0]]).layer_norm(eps=0.25).to_list()
-        [[-0.894427190999916, 0.894427190999916], [0.0]]
+        >>> dg.Ragged([[1.0, 3.0], [5.0]]).layer_norm(eps=3.0).to_list()
+        [[-0.5, 0.5], [0.0]]
         """
         owner = f"{type(self).__name__}.layer_norm"
         if not eps >= 0:
