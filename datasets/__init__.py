@@ -1,4 +1,4 @@
-"""Matrices to try the library on: fixed-seed generators of the shapes that sparse work really has."""
+"""Matrices to try the library on: real sets by name, and fixed-seed generators of what sparse work has."""
 
 from __future__ import annotations
 
@@ -6,5 +6,24 @@ if __name__ != "deepgemm.datasets":
     raise ImportError("this folder is deepgemm.datasets: install deepgemm and import it under that name")
 
 from .generators import banded, blocks, interactions, power_law, pruned_weights, uniform
+from .loaders import dlmc, gowalla, movielens, sessions, suitesparse
+from .sequences import sequences
+from .sources import Source, about, names
 
-__all__ = ["banded", "blocks", "interactions", "power_law", "pruned_weights", "uniform"]
+__all__ = [
+    "Source",
+    "about",
+    "banded",
+    "blocks",
+    "dlmc",
+    "gowalla",
+    "interactions",
+    "movielens",
+    "names",
+    "power_law",
+    "pruned_weights",
+    "sequences",
+    "sessions",
+    "suitesparse",
+    "uniform",
+]

@@ -66,14 +66,11 @@ def interactions(
     (1000, 500)
     """
     rng = np.random.default_rng(seed)
-    _check_size(users, items, users * mean)
+    check_size(users, items, users * mean)
     if users == 0 or items == 0:
         return _from_positions(np.empty(0, np.int64), (users, items), dtype, rng)
-    activity = rng.lognormal(0.0, spread, users)
-    lengths = rng.poisson(activity * (mean / activity.mean()))
-    popularity = np.cumsum(np.arange(1, items + 1, dtype=np.float64) ** -exponent)
-    drawn = np.searchsorted(popularity, rng.random(int(lengths.sum())) * popularity[-1], side="right")
-    item = rng.permutation(items)[np.minimum(drawn, items - 1)]
+    lengths = log_normal_counts(rng, users, mean, spread)
+    item = zipf_items(rng, items, int(lengths.sum()), exponent)
     user = np.repeat(np.arange(users, dtype=np.int64), lengths)
     return _from_positions(user * items + item, (users, items), dtype, rng, ratings=True)
 
@@ -113,7 +110,7 @@ def uniform(
     _check_density(density)
     rng = np.random.default_rng(seed)
     total = rows * columns
-    _check_size(rows, columns, total * density)
+    check_size(rows, columns, total * density)
     if total <= 2**20:
         positions = np.flatnonzero(rng.random(total) < density).astype(np.int64)
     else:
@@ -161,7 +158,7 @@ def banded(
         raise ShapeError(f"bandwidth is {bandwidth}, expected 0 or more")
     rng = np.random.default_rng(seed)
     width = 2 * min(bandwidth, max(size - 1, 0)) + 1
-    _check_size(size, size, size * width)
+    check_size(size, size, size * width)
     row = np.repeat(np.arange(size, dtype=np.int64), width)
     column = row + np.tile(np.arange(width, dtype=np.int64) - width // 2, size)
     kept = (column >= 0) & (column < size)
@@ -211,7 +208,7 @@ def blocks(
     height, width = blocksize
     if height < 1 or width < 1 or rows % height or columns % width:
         raise ShapeError(f"blocks of {height}×{width} do not tile a matrix of {rows}×{columns}")
-    _check_size(rows, columns, rows * columns * density)
+    check_size(rows, columns, rows * columns * density)
     coarse = uniform(rows // height, columns // width, density, seed=seed).to_scipy().tocoo()
     inside = np.add.outer(np.arange(height, dtype=np.int64) * columns, np.arange(width, dtype=np.int64))
     corner = coarse.row.astype(np.int64) * (height * columns) + coarse.col.astype(np.int64) * width
@@ -254,7 +251,7 @@ def power_law(
     >>> power_law(1000).shape
     (1000, 1000)
     """
-    _check_size(nodes, nodes, nodes * mean)
+    check_size(nodes, nodes, nodes * mean)
     rng = np.random.default_rng(seed)
     if nodes == 0:
         return _from_positions(np.empty(0, np.int64), (0, 0), dtype, rng)
@@ -304,7 +301,7 @@ def pruned_weights(
     2000
     """
     _check_density(density)
-    _check_size(outputs, inputs, outputs * inputs)
+    check_size(outputs, inputs, outputs * inputs)
     rng = np.random.default_rng(seed)
     weights = rng.standard_normal((outputs, inputs), dtype=np.float32)
     weights *= rng.lognormal(0.0, 0.4, (outputs, 1)).astype(np.float32)
@@ -315,6 +312,21 @@ def pruned_weights(
     positions = np.sort(np.argpartition(np.abs(flat), flat.size - kept)[flat.size - kept :])
     values = flat[positions].astype(dtype) if np.dtype(dtype).kind not in "iu" else None
     return _from_positions(positions, (outputs, inputs), dtype, rng, values=values)
+
+
+def log_normal_counts(rng: np.random.Generator, n: int, mean: float, spread: float) -> npt.NDArray[np.int64]:
+    """Return n Poisson counts whose expectations are log-normal, with the given mean over all of them."""
+    activity = rng.lognormal(0.0, spread, n)
+    counts: npt.NDArray[np.int64] = rng.poisson(activity * (mean / activity.mean()))
+    return counts
+
+
+def zipf_items(rng: np.random.Generator, items: int, count: int, exponent: float) -> npt.NDArray[np.int64]:
+    """Return `count` of `items` numbers by Zipf's law, numbered at random, so that popular ones are apart."""
+    popularity = np.cumsum(np.arange(1, items + 1, dtype=np.float64) ** -exponent)
+    drawn = np.searchsorted(popularity, rng.random(count) * popularity[-1], side="right")
+    numbered: npt.NDArray[np.int64] = rng.permutation(items)[np.minimum(drawn, items - 1)]
+    return numbered
 
 
 def _from_positions(
@@ -352,7 +364,8 @@ def _values(count: int, dtype: np.dtype[Any], rng: np.random.Generator, ratings:
     return (real + 1j * rng.standard_normal(count) if dtype.kind == "c" else real).astype(dtype)
 
 
-def _check_size(rows: int, columns: int, entries: float) -> None:
+def check_size(rows: int, columns: int, entries: float) -> None:
+    """Refuse sizes that no matrix has, and more entries than a wish is likely to mean."""
     if rows < 0 or columns < 0:
         raise ShapeError(f"a matrix of {rows}×{columns} was asked for, expected sizes of 0 or more")
     if rows * columns >= 2**63:

@@ -19,7 +19,7 @@ from .ops.plan import plan
 from .ops.sddmm import sddmm
 from .ops.threads import get_num_threads, set_num_threads, threads
 from .planner.plan import Plan
-from .sparse import BSR, COO, CSC, CSR, SparseArray, block_diag, hstack, open_matrix, vstack
+from .sparse import BSR, COO, CSC, CSR, Ragged, SparseArray, block_diag, hstack, open_matrix, vstack
 
 __version__ = "0.1.0"
 
@@ -33,6 +33,7 @@ __all__ = [
     "FormatError",
     "MemoryBudgetError",
     "Plan",
+    "Ragged",
     "ShapeError",
     "SparseArray",
     "StaleDataError",

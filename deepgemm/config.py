@@ -17,6 +17,7 @@ __all__ = [
     "Settings",
     "available_cpus",
     "available_memory",
+    "forced_isa",
     "parse_bytes",
     "parse_kernel",
     "settings",
@@ -127,6 +128,18 @@ def settings() -> Settings:
     )
     _last = (raw, parsed)
     return parsed
+
+
+def forced_isa() -> str | None:
+    """Return the ISA that `DEEPGEMM_KERNEL` asks for, if it names one: cheaper than `settings()`.
+
+    Examples
+    --------
+    >>> forced_isa() in (None, *ISAS)
+    True
+    """
+    text = os.environ.get("DEEPGEMM_KERNEL")
+    return parse_kernel(text, "DEEPGEMM_KERNEL").isa if text else None
 
 
 def parse_kernel(text: str, argument: str = "kernel") -> KernelChoice:

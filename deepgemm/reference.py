@@ -7,17 +7,32 @@ are in `deepgemm.stated`, one idea in each file.
 
 from .fma import fma
 from .rounding import rounded
+from .stated.elementary import exp, log
 from .stated.lanes import dot, sddmm
 from .stated.products import matmul
 from .stated.reductions import means, normalized, norms, sums, variances
+from .stated.segments import (
+    segment_argmax,
+    segment_argmin,
+    segment_cumsum,
+    segment_layer_norm,
+    segment_log_softmax,
+    segment_max,
+    segment_mean,
+    segment_min,
+    segment_softmax,
+    segment_sum,
+)
 from .stated.sparse_products import matmul_sparse, matmul_topk
 from .stated.stacks import matmul_stack
 from .stated.symmetric import gram, sandwich
 
 __all__ = [
     "dot",
+    "exp",
     "fma",
     "gram",
+    "log",
     "matmul",
     "matmul_sparse",
     "matmul_stack",
@@ -28,6 +43,16 @@ __all__ = [
     "rounded",
     "sandwich",
     "sddmm",
+    "segment_argmax",
+    "segment_argmin",
+    "segment_cumsum",
+    "segment_layer_norm",
+    "segment_log_softmax",
+    "segment_max",
+    "segment_mean",
+    "segment_min",
+    "segment_softmax",
+    "segment_sum",
     "sums",
     "variances",
 ]

@@ -12,5 +12,19 @@ from .coo import COO
 from .csc import CSC
 from .csr import CSR
 from .mapped import open_matrix
+from .ragged import PaddingWaste, Ragged, concatenate
 
-__all__ = ["BSR", "COO", "CSC", "CSR", "SparseArray", "block_diag", "hstack", "open_matrix", "vstack"]
+__all__ = [
+    "BSR",
+    "COO",
+    "CSC",
+    "CSR",
+    "PaddingWaste",
+    "Ragged",
+    "SparseArray",
+    "block_diag",
+    "concatenate",
+    "hstack",
+    "open_matrix",
+    "vstack",
+]

@@ -97,7 +97,7 @@ def _blocks(
                     f"{owner}: block 0 has {arrays[0].shape[common_axis]} {side} "
                     f"but block {number} has {array.shape[common_axis]}"
                 )
-    target = np.dtype(dtype) if dtype is not None else reduce(_common, (array.dtype for array in arrays))
+    target = np.dtype(dtype) if dtype is not None else reduce(common_dtype, (array.dtype for array in arrays))
     return [array.canonical().astype(target) for array in arrays]
 
 
@@ -124,7 +124,7 @@ def _as_sparse(owner: str, block: Any) -> SparseArray:
     return CSR(block) if source is None else source
 
 
-def _common(left: np.dtype[Any], right: np.dtype[Any]) -> np.dtype[Any]:
+def common_dtype(left: np.dtype[Any], right: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype that holds both; NumPy knows none for pairs of different narrow floats."""
     if left == right:
         return left

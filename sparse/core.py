@@ -170,7 +170,7 @@ class Operand:
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}(shape={self._shape}, dtype={self.dtype}, nnz={self.nnz}, "
-            f"density={self.density:.3g}, memory={_in_units(self.nbytes)})"
+            f"density={self.density:.3g}, memory={in_units(self.nbytes)})"
         )
 
     def __len__(self) -> NoReturn:
@@ -251,7 +251,8 @@ def _freeze(array: Array) -> Array:
     return array
 
 
-def _in_units(nbytes: int) -> str:
+def in_units(nbytes: int) -> str:
+    """Return a number of bytes in the unit that fits."""
     size = float(nbytes)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024:

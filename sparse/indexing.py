@@ -35,7 +35,7 @@ class Indexing(Operand):
 
     def __getitem__(self: Any, key: Any) -> Any:
         rows, columns = _pair(type(self).__name__, key)
-        row_is_int, column_is_int = _is_int(rows), _is_int(columns)
+        row_is_int, column_is_int = is_int(rows), is_int(columns)
         if not (row_is_int and column_is_int):
             # One integer becomes a slice of one, which keeps the dimension.
             if row_is_int:
@@ -97,7 +97,7 @@ def _index(owner: str, part: Any) -> Any:
         if part.dtype != np.bool_:
             raise IndexError(f"{owner}: a sparse index must be a mask of bool, got {part.dtype}")
         return widened(part)  # type: ignore[arg-type]
-    if isinstance(part, slice) or _is_int(part) or hasattr(part, "tocsr"):
+    if isinstance(part, slice) or is_int(part) or hasattr(part, "tocsr"):
         return part
     array = np.asarray(part)
     if array.size == 0 and not isinstance(part, np.ndarray):
@@ -107,7 +107,8 @@ def _index(owner: str, part: Any) -> Any:
     return array
 
 
-def _is_int(value: Any) -> bool:
+def is_int(value: Any) -> bool:
+    """Whether a key is one integer, of any type but bool."""
     if isinstance(value, bool | np.bool_ | np.ndarray):
         return False
     try:

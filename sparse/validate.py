@@ -102,7 +102,7 @@ def value_array(owner: str, values: Any, dtype: npt.DTypeLike | None, copy: bool
         raise FormatError(f"{owner}: data has {array.ndim} dimensions, expected {ndim}")
     source = canonical(array.dtype, f"{owner}: data")
     target = source if dtype is None else canonical(dtype, f"{owner}: dtype")
-    return frozen(_contiguous(array, target, copy))
+    return frozen(shared_or_converted(array, target, copy))
 
 
 def index_array(owner: str, argument: str, indices: Any, copy: bool) -> Array:
@@ -129,7 +129,7 @@ def index_array(owner: str, argument: str, indices: Any, copy: bool) -> Array:
         if target.kind == "u" and target.itemsize == 8 and array.size:
             _refuse_beyond_int64(owner, argument, array)
         target = _INT32 if np.can_cast(target, _INT32) else _INT64
-    return frozen(_contiguous(array, target, copy))
+    return frozen(shared_or_converted(array, target, copy))
 
 
 def _refuse_index_dtype(owner: str, argument: str, array: Array) -> NoReturn:
@@ -145,7 +145,8 @@ def _refuse_beyond_int64(owner: str, argument: str, array: Array) -> None:
         raise FormatError(f"{owner}: {argument}[{position}] is {array[position]}, more than int64 can hold")
 
 
-def _contiguous(array: Array, dtype: np.dtype[Any], copy: bool) -> Array:
+def shared_or_converted(array: Array, dtype: np.dtype[Any], copy: bool) -> Array:
+    """Return a contiguous, aligned array of that dtype: itself unless it has to change or be private."""
     flags = array.flags
     if copy or not flags.aligned:
         return np.array(array, dtype=dtype, order="C", copy=True)

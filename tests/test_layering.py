@@ -55,7 +55,7 @@ ADAPTERS = (
 LOADER = "deepgemm.ops._kernels"
 
 # Not needed to import deepgemm: imported inside functions, each in one file.
-OPTIONAL = ("numba", "cupy", "torch", "dask", "matplotlib", "pooch", "mkl")
+OPTIONAL = ("numba", "cupy", "torch", "dask", "matplotlib", "pooch", "mkl", "pyarrow", "awkward")
 
 
 def _modules() -> dict[str, Path]:

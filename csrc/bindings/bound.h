@@ -31,6 +31,8 @@ CompressedView compressed_view(const py::array& indptr, const py::array& indices
 std::unique_ptr<BoundProduct> bind_product(std::unique_ptr<Product> product, DType dtype,
                                            std::vector<py::object> owners, const std::string& what);
 
+// Adds operations within segments.
+void add_segments(py::module_& module);
 // Adds sddmm and gram to the module.
 void add_sampled(py::module_& module);
 void add_bsr(py::module_& module);

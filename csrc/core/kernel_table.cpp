@@ -14,6 +14,7 @@
   X(bsr, isa)               \
   X(spgemm, isa)            \
   X(sddmm, isa)             \
+  X(segments, isa)          \
   X(gram, isa)
 
 #define DG_DECLARE(family, isa) extern "C" const deepgemm::KernelTable dg_##family##_##isa;

@@ -29,6 +29,15 @@ enum class KernelId : std::uint8_t {
   bsr_dense,    // rows of Y as chains over the blocks of a block row; X and Y row-major
   bsr_scatter,  // the same from the other side: Y = S^T X
   bsr_vector,   // one column
+  segment_sum,  // within segments of rows: reductions, normalisations and running sums
+  segment_max,
+  segment_min,
+  segment_argmax,
+  segment_argmin,
+  segment_softmax,
+  segment_log_softmax,
+  segment_layer_norm,
+  segment_cumsum,
   csr_csr,      // rows of C = A B, all of them sparse
   csr_csr_top,  // the same, the largest entries of each row only
   // rows of C = A B in a dense result

@@ -5,22 +5,24 @@ such that another order of summation, a missing fused operation or a flushed sub
 """
 
 from ..matrices import Matrix, list_matrices, load_matrices
-from .compare import assert_same
+from .compare import assert_same, assert_segments
 from .dense import dense_cases
 from .layouts import LAYOUTS
-from .problems import COLUMNS, SIZES, WIDTHS, Case, Compressed
+from .problems import COLUMNS, SEGMENT_LENGTHS, SIZES, WIDTHS, Case, Compressed
 from .sparse import sparse_cases
 from .values import random_values, with_nonfinite
 
 __all__ = [
     "COLUMNS",
     "LAYOUTS",
+    "SEGMENT_LENGTHS",
     "SIZES",
     "WIDTHS",
     "Case",
     "Compressed",
     "Matrix",
     "assert_same",
+    "assert_segments",
     "dense_cases",
     "list_matrices",
     "load_matrices",

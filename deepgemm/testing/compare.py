@@ -54,3 +54,10 @@ def assert_same(actual: Any, expected: Any, context: str = "") -> None:
 
 def _components(values: Array) -> tuple[Array, ...]:
     return (values.real, values.imag) if values.dtype.kind == "c" else (values,)
+
+
+def assert_segments(found: Any, expected: Any) -> None:
+    """Raise AssertionError unless a ragged array has the segments of a list of arrays; nan equals nan."""
+    assert len(found) == len(expected), f"{len(found)} segments, expected {len(expected)}"
+    for number, (segment, wanted) in enumerate(zip(found, expected, strict=True)):
+        np.testing.assert_array_equal(segment, wanted, err_msg=f"segment {number}")

@@ -23,6 +23,9 @@ SIZES = tuple(sorted({size for w in WIDTHS for size in (0, 1, w - 1, w, w + 1, 4
 COLUMNS = (0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 19, 31, 32, 33, 35, 64, 67, 128, 131)
 """Numbers of columns of the dense operand: around vectors, and around blocks of several vectors."""
 
+SEGMENT_LENGTHS = (3, 0, 1, 17, 0, 2, 8, 0)
+"""Rows of the segments of a small ragged array: empty ones among them, first and last included."""
+
 
 @dataclass(frozen=True)
 class Compressed:

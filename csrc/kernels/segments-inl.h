@@ -1,0 +1,282 @@
+// Reductions and normalisations of segments whose rows are single elements, in the order of dot-inl.h: 16
+// interleaved chains, lane = position mod 16, then the tree l+8, l+4, l+2, l+1.
+//
+// Counts, for each element: sum reads it and adds once; softmax reads it twice from memory or cache, with
+// one exp (elementary-inl.h), writes it and rewrites it divided. The 16 chains of float are one AVX-512
+// vector, so a segment of up to 16 elements is one masked load, and its tree would take longer than
+// its chains: sums do the trees of a whole vector of segments at once, as in sddmm-inl.h.
+#pragma once
+
+#include "core/segment_args.h"
+#include "kernels/elementary-inl.h"
+#include "simd/reduce.h"
+#include "simd/transpose.h"
+
+namespace deepgemm::DG_ISA {
+namespace {
+
+constexpr int kLanes = 16;
+
+struct Span {
+  int64_t begin, length;
+};
+
+DG_INLINE Span span_of(const SegmentArgs& args, int64_t segment) {
+  if (args.wide) {
+    const int64_t* offsets = static_cast<const int64_t*>(args.offsets);
+    const int64_t begin = offsets[segment];
+    if (args.lengths != nullptr) return {begin, static_cast<const int64_t*>(args.lengths)[segment]};
+    return {begin, offsets[segment + 1] - begin};
+  }
+  const int32_t* offsets = static_cast<const int32_t*>(args.offsets);
+  const int64_t begin = offsets[segment];
+  if (args.lengths != nullptr) return {begin, static_cast<const int32_t*>(args.lengths)[segment]};
+  return {begin, offsets[segment + 1] - begin};
+}
+
+DG_INLINE int at_most(int64_t n, int most) { return n < most ? static_cast<int>(n) : most; }
+
+// How two elements become one, with what leaves the other as it is.
+template <class T>
+struct Sum {
+  using vec = typename Simd<T>::vec;
+  DG_INLINE static vec join(vec a, vec chain) { return sum(chain, a); }
+  DG_INLINE static T nothing() { return T(0); }
+};
+template <class T>
+struct Largest {
+  using vec = typename Simd<T>::vec;
+  DG_INLINE static vec join(vec a, vec chain) { return larger(a, chain); }
+  DG_INLINE static T nothing() { return static_cast<T>(-INFINITY); }
+};
+template <class T>
+struct Smallest {
+  using vec = typename Simd<T>::vec;
+  DG_INLINE static vec join(vec a, vec chain) { return smaller(a, chain); }
+  DG_INLINE static T nothing() { return static_cast<T>(INFINITY); }
+};
+
+// The 16 chains over a segment of what `make` turns each vector into; make gets the vector's elements, the
+// position of its first one and how many are of the segment. Lanes past the end must come out as nothing.
+template <class T, class Op>
+struct Lanes {
+  using V = Simd<T>;
+  static constexpr int W = V::width, count = kLanes / W;
+  typename V::vec lane[count];
+
+  template <class Make>
+  DG_INLINE void run(int64_t length, Make make) {
+    for (int v = 0; v < count; ++v) lane[v] = V::set1(Op::nothing());
+    int64_t at = 0;
+    for (; at + kLanes <= length; at += kLanes) {
+      for (int v = 0; v < count; ++v) lane[v] = Op::join(make(at + v * W, W), lane[v]);
+    }
+    for (int v = 0; at + v * W < length; ++v) {
+      const int n = at_most(length - at - v * W, W);
+      lane[v] = Op::join(make(at + v * W, n), lane[v]);
+    }
+  }
+  // The first levels of the tree: lanes l and l + half lie in two vectors.
+  DG_INLINE typename V::vec halved() {
+    for (int half = count / 2; half > 0; half /= 2) {
+      for (int v = 0; v < half; ++v) lane[v] = Op::join(lane[v + half], lane[v]);
+    }
+    return lane[0];
+  }
+  // The whole tree; every lane holds the result.
+  DG_INLINE typename V::vec everywhere() {
+    typename V::vec all = halved();
+    if constexpr (W >= 16) all = Op::join(mirrored<8>(all), all);
+    if constexpr (W >= 8) all = Op::join(mirrored<4>(all), all);
+    if constexpr (W >= 4) all = Op::join(mirrored<2>(all), all);
+    if constexpr (W >= 2) all = Op::join(mirrored<1>(all), all);
+    return all;
+  }
+};
+
+template <class T>
+void segment_sum(const void* raw, int64_t begin, int64_t end, int, void*) {
+  using V = Simd<T>;
+  const SegmentArgs& args = *static_cast<const SegmentArgs*>(raw);
+  const T* values = static_cast<const T*>(args.values);
+  T* out = static_cast<T*>(args.out);
+  for (int64_t first = begin; first < end; first += V::width) {
+    const int n = at_most(end - first, V::width);
+    typename V::vec halves[V::width];
+    for (int s = 0; s < n; ++s) {
+      const Span span = span_of(args, first + s);
+      const T* x = values + span.begin;
+      Lanes<T, Sum<T>> lanes;
+      lanes.run(span.length, [&](int64_t at, int count) DG_INLINE_LAMBDA {
+        return count == V::width ? V::load(x + at) : V::load_n(x + at, count);
+      });
+      halves[s] = lanes.halved();
+    }
+    for (int s = n; s < V::width; ++s) halves[s] = V::zero();
+    V::store_n(out + first, tree_of_lanes(halves), n);
+  }
+}
+
+template <class T, class Op>
+DG_INLINE void extreme_lanes(const T* x, int64_t length, Lanes<T, Op>& lanes) {
+  using V = Simd<T>;
+  const typename V::vec nothing = V::set1(Op::nothing());
+  lanes.run(length, [&](int64_t at, int n) DG_INLINE_LAMBDA {
+    return n == V::width ? V::load(x + at) : load_or(x + at, n, nothing);
+  });
+}
+
+template <class T, class Op>
+DG_INLINE typename Simd<T>::vec extreme(const T* x, int64_t length) {
+  Lanes<T, Op> lanes;
+  extreme_lanes(x, length, lanes);
+  return lanes.everywhere();
+}
+
+// Any order gives the same extreme, so a vector of segments is transposed instead of folded one by one.
+template <class T, class Op>
+void segment_extreme(const void* raw, int64_t begin, int64_t end, int, void*) {
+  using V = Simd<T>;
+  const SegmentArgs& args = *static_cast<const SegmentArgs*>(raw);
+  for (int64_t first = begin; first < end; first += V::width) {
+    const int n = at_most(end - first, V::width);
+    typename V::vec rows[V::width];
+    for (int s = 0; s < n; ++s) {
+      const Span span = span_of(args, first + s);
+      Lanes<T, Op> lanes;
+      extreme_lanes(static_cast<const T*>(args.values) + span.begin, span.length, lanes);
+      rows[s] = lanes.halved();
+    }
+    for (int s = n; s < V::width; ++s) rows[s] = V::zero();
+    transpose(rows);
+    DG_UNROLL
+    for (int half = V::width / 2; half > 0; half /= 2) {
+      DG_UNROLL
+      for (int l = 0; l < half; ++l) rows[l] = Op::join(rows[l + half], rows[l]);
+    }
+    V::store_n(static_cast<T*>(args.out) + first, rows[0], n);
+  }
+}
+
+// The first position of the extreme; -1 for an empty segment.
+template <class T, class Op>
+void segment_place(const void* raw, int64_t begin, int64_t end, int, void*) {
+  const SegmentArgs& args = *static_cast<const SegmentArgs*>(raw);
+  for (int64_t s = begin; s < end; ++s) {
+    const Span span = span_of(args, s);
+    const T* x = static_cast<const T*>(args.values) + span.begin;
+    const T best = first_lane(extreme<T, Op>(x, span.length));
+    int64_t at = 0;
+    if (best == best) {
+      while (at < span.length && x[at] != best) ++at;
+    } else {
+      while (at < span.length && x[at] == x[at]) ++at;
+    }
+    static_cast<int64_t*>(args.out)[s] = span.length > 0 ? at : -1;
+  }
+}
+
+// Calls body(position, elements) for each vector of a segment.
+template <class T, class Body>
+DG_INLINE void each_vector(int64_t length, Body body) {
+  int64_t at = 0;
+  for (; at + Simd<T>::width <= length; at += Simd<T>::width) body(at, Simd<T>::width);
+  if (at < length) body(at, static_cast<int>(length - at));
+}
+
+template <class T>
+DG_INLINE typename Simd<T>::vec load_some(const T* p, int n) {
+  return n == Simd<T>::width ? Simd<T>::load(p) : Simd<T>::load_n(p, n);
+}
+template <class T>
+DG_INLINE void store_some(T* p, typename Simd<T>::vec a, int n) {
+  n == Simd<T>::width ? Simd<T>::store(p, a) : Simd<T>::store_n(p, a, n);
+}
+
+// Log says which of the two: exponentials are kept in `out` until their sum is known, or not kept. Those of
+// a partial vector stay in a register: reading a masked vector back right after it was stored waits for
+// the store (160 microseconds for 22,363 segments of 5 to 204 floats, 130 without).
+template <class T, bool Log>
+void segment_softmax(const void* raw, int64_t begin, int64_t end, int, void*) {
+  using V = Simd<T>;
+  const SegmentArgs& args = *static_cast<const SegmentArgs*>(raw);
+  for (int64_t s = begin; s < end; ++s) {
+    const Span span = span_of(args, s);
+    if (span.length == 0) continue;
+    const T* x = static_cast<const T*>(args.values) + span.begin;
+    T* y = static_cast<T*>(args.out) + span.begin;
+    const typename V::vec largest = extreme<T, Largest<T>>(x, span.length);
+    const typename V::vec low = V::set1(static_cast<T>(-INFINITY));
+    typename V::vec partial = V::zero();
+    Lanes<T, Sum<T>> lanes;
+    lanes.run(span.length, [&](int64_t at, int n) DG_INLINE_LAMBDA {
+      const typename V::vec part = n == V::width ? V::load(x + at) : load_or(x + at, n, low);
+      const typename V::vec e = exponential<T>(difference(part, largest));
+      if (n < V::width) {
+        partial = e;
+      } else if (!Log) {
+        V::store(y + at, e);
+      }
+      return e;
+    });
+    const typename V::vec total = lanes.everywhere();
+    if (Log) {
+      const typename V::vec log_total = V::set1(logarithm(first_lane(total)));
+      each_vector<T>(span.length, [&](int64_t at, int n) DG_INLINE_LAMBDA {
+        store_some(y + at, difference(difference(load_some(x + at, n), largest), log_total), n);
+      });
+    } else {
+      each_vector<T>(span.length, [&](int64_t at, int n) DG_INLINE_LAMBDA {
+        const typename V::vec e = n < V::width ? partial : V::load(y + at);
+        store_some(y + at, quotient(e, total), n);
+      });
+    }
+  }
+}
+
+template <class T>
+void segment_layer_norm(const void* raw, int64_t begin, int64_t end, int, void*) {
+  using V = Simd<T>;
+  const SegmentArgs& args = *static_cast<const SegmentArgs*>(raw);
+  for (int64_t s = begin; s < end; ++s) {
+    const Span span = span_of(args, s);
+    if (span.length == 0) continue;
+    const T* x = static_cast<const T*>(args.values) + span.begin;
+    T* y = static_cast<T*>(args.out) + span.begin;
+    const typename V::vec length = V::set1(static_cast<T>(span.length));
+    Lanes<T, Sum<T>> lanes;
+    lanes.run(span.length, [&](int64_t at, int n) DG_INLINE_LAMBDA { return load_some(x + at, n); });
+    const typename V::vec mean = quotient(lanes.everywhere(), length);
+    // Squares join their chains by a multiply-add, so they are no case of Lanes::run.
+    for (int v = 0; v < lanes.count; ++v) lanes.lane[v] = V::zero();
+    for (int64_t at = 0; at < span.length; at += kLanes) {
+      for (int v = 0; v < lanes.count; ++v) {
+        const int64_t left = span.length - at - v * V::width;
+        const typename V::vec d =
+            difference(load_or(x + at + v * V::width, at_most(left > 0 ? left : 0, V::width), mean), mean);
+        lanes.lane[v] = V::fma(d, d, lanes.lane[v]);
+      }
+    }
+    const typename V::vec variance = quotient(lanes.everywhere(), length);
+    const typename V::vec factor =
+        quotient(V::set1(T(1)), root(sum(variance, V::set1(static_cast<T>(args.epsilon)))));
+    each_vector<T>(span.length, [&](int64_t at, int n) DG_INLINE_LAMBDA {
+      store_some(y + at, product(difference(load_some(x + at, n), mean), factor), n);
+    });
+  }
+}
+
+template <class T>
+void segment_cumsum(const void* raw, int64_t begin, int64_t end, int, void*) {
+  const SegmentArgs& args = *static_cast<const SegmentArgs*>(raw);
+  for (int64_t s = begin; s < end; ++s) {
+    const Span span = span_of(args, s);
+    const T* x = static_cast<const T*>(args.values) + span.begin;
+    T* y = static_cast<T*>(args.out) + span.begin;
+    T chain = T(0);
+    for (int64_t at = 0; at < span.length; ++at) y[at] = chain = chain + x[at];
+  }
+}
+
+}  // namespace
+}  // namespace deepgemm::DG_ISA
