@@ -34,6 +34,8 @@ SCATTER_PARTIAL_SECONDS = 3.5e-9
 VECTOR_ENTRY_SECONDS = 0.28e-9
 VECTOR_RAGGED_SECONDS = 0.09e-9
 VECTOR_ROW_SECONDS = 1.25e-9
+# The fill taken for lines that are not stored, whose lengths nobody has counted.
+UNKNOWN_FILL = 0.5
 # Real and imaginary parts share registers: swapping them costs as much as the arithmetic.
 COMPLEX_EFFICIENCY = 0.3
 COMPLEX_VECTOR = 3.6  # entries of a complex vector product, in those of a real one
@@ -160,8 +162,8 @@ class Vector(_CompressedKernel):
         structure = operand.spec(problem).structure
         complex_ = problem.accumulator.startswith("complex")
         per_entry = VECTOR_ENTRY_SECONDS * (COMPLEX_VECTOR if complex_ else 1.0)
-        if form.stored == "row":
-            per_entry += VECTOR_RAGGED_SECONDS * (1.0 / structure.window_fill - 1.0)
+        fill = structure.window_fill if form.stored == "row" else UNKNOWN_FILL
+        per_entry += VECTOR_RAGGED_SECONDS * (1.0 / fill - 1.0)
         chains = form.nnz * per_entry + form.m * VECTOR_ROW_SECONDS
         streamed = form.nnz * (problem.itemsize + operand.spec(problem).index_bytes)
 
