@@ -8,10 +8,11 @@ from .ops.inspect import show_kernels, show_machine, structure
 from .ops.matmul import matmul
 from .ops.matmul_topk import matmul_topk
 from .ops.plan import plan
+from .ops.quantize import dequantize, fake_quantize, quantize
 from .ops.sddmm import sddmm
 from .ops.threads import get_num_threads, set_num_threads, threads
 from .planner.plan import Plan
-from .sparse import BSR, COO, CSC, CSR, SparseArray, block_diag, hstack, vstack
+from .sparse import BSR, COO, CSC, CSR, Quantized, SparseArray, block_diag, hstack, vstack
 
 __version__ = "0.1.0"
 
@@ -24,6 +25,7 @@ __all__ = [
     "Estimate",
     "FormatError",
     "Plan",
+    "Quantized",
     "ShapeError",
     "SparseArray",
     "StaleDataError",
@@ -31,7 +33,9 @@ __all__ = [
     "__version__",
     "bfloat16",
     "block_diag",
+    "dequantize",
     "estimate",
+    "fake_quantize",
     "float8_e4m3fn",
     "float8_e5m2",
     "get_num_threads",
@@ -40,6 +44,7 @@ __all__ = [
     "matmul",
     "matmul_topk",
     "plan",
+    "quantize",
     "sandwich",
     "sddmm",
     "set_num_threads",

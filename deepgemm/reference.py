@@ -9,7 +9,20 @@ from .fma import fma
 from .rounding import rounded
 from .stated.lanes import dot, sddmm
 from .stated.products import matmul
+from .stated.quantised import dequantize, quantize
 from .stated.sparse_products import matmul_sparse, matmul_topk
 from .stated.symmetric import gram, sandwich
 
-__all__ = ["dot", "fma", "gram", "matmul", "matmul_sparse", "matmul_topk", "rounded", "sandwich", "sddmm"]
+__all__ = [
+    "dequantize",
+    "dot",
+    "fma",
+    "gram",
+    "matmul",
+    "matmul_sparse",
+    "matmul_topk",
+    "quantize",
+    "rounded",
+    "sandwich",
+    "sddmm",
+]

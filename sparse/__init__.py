@@ -11,5 +11,6 @@ from .concat import block_diag, hstack, vstack
 from .coo import COO
 from .csc import CSC
 from .csr import CSR
+from .quantized import Quantized
 
-__all__ = ["BSR", "COO", "CSC", "CSR", "SparseArray", "block_diag", "hstack", "vstack"]
+__all__ = ["BSR", "COO", "CSC", "CSR", "Quantized", "SparseArray", "block_diag", "hstack", "vstack"]

@@ -7,6 +7,7 @@ from ..kernels.native.bsr import BlockDense, BlockScatter, BlockVector
 from ..kernels.native.csr import RowWise, Scatter, Vector
 from ..kernels.native.csr_csr import CsrCsr, CsrCsrTop
 from ..kernels.native.gemm import DenseAsCsr, Gemm
+from ..kernels.native.quantized import Dequantized, DequantizedPanels, WholeGroups
 from ..kernels.native.sell import SellVector
 from ..kernels.scipy import NumPy, SciPy
 
@@ -22,6 +23,9 @@ registry.register(
     BlockVector(),
     CsrCsr(),
     CsrCsrTop(),
+    DequantizedPanels(),
+    Dequantized(),
+    WholeGroups(),
     SciPy(),
     NumPy(),
 )

@@ -20,11 +20,13 @@ from ..errors import DTypeError, ShapeError, UnsupportedError
 from ..kernels import registry
 from ..planner import machine as machines
 from ..planner.account import total_spent
-from ..planner.problem import ANY_KERNEL, OperandSpec, Problem, Side, dtype_name
+from ..planner.problem import ANY_KERNEL, OperandSpec, Problem, Scaling, Side, dtype_name
 from ..planner.structure import DENSE_SAMPLE, Structure, block_fill, measure, measure_dense
 from ..sparse.base import SparseArray
+from ..sparse.core import Factor
 from ..sparse.interop import from_scipy
 from ..sparse.layouts import _default_limit
+from ..sparse.quantized import Quantized
 
 # Seconds to look at one element somewhere in a dense operand, and the share of the product's time that
 # looking for zeros may take (DESIGN section 6).
@@ -35,6 +37,10 @@ LEAST_SAMPLE = 256
 # calls for which that and the conversion may pay.
 BLOCK_SAMPLE = 4096
 LEAST_BLOCK_REUSE = 20
+
+
+# The operations that take quantised operands.
+TAKE_QUANTIZED = ("matmul", "plan")
 
 
 class Options(NamedTuple):
@@ -104,8 +110,14 @@ def positive(op: str, name: str, value: object, least: int = 1) -> int:
 
 
 def operand(op: str, name: str, value: Any) -> Any:
-    """Return one of our sparse arrays, or a plain array of one or two dimensions in native byte order."""
+    """Return one of our own arrays, or a plain array of one or two dimensions in native byte order."""
     if isinstance(value, SparseArray):
+        return value
+    if isinstance(value, Quantized):
+        if op not in TAKE_QUANTIZED:
+            raise UnsupportedError(
+                f"{op}: {name} is quantised, which {' and '.join(TAKE_QUANTIZED)} take; dequantize() it first"
+            )
         return value
     if scipy.sparse.issparse(value):
         return from_scipy(f"{op}: {name}", value)
@@ -133,7 +145,7 @@ def check_shapes(op: str, left: Any, right: Any) -> None:
     """Raise unless the inner extents agree."""
     inner, rows = left.shape[-1], right.shape[0]
     if inner != rows:
-        name = "B" if isinstance(right, SparseArray) else "X"
+        name = "B" if isinstance(right, Factor) else "X"
         have = "columns" if left.ndim == 2 else "elements"
         against = "rows" if right.ndim == 2 else "elements"
         raise ShapeError(f"{op}: A has {inner} {have} but {name} has {rows} {against}")
@@ -209,6 +221,24 @@ def sparse_spec(array: SparseArray, looks_for_blocks: bool = False) -> OperandSp
     )
 
 
+def quantized_spec(array: Quantized) -> OperandSpec:
+    """Return what the planner needs to know of a quantised operand."""
+    return OperandSpec(
+        "quantized",
+        array.shape,
+        dtype_name(array.dtype),
+        Structure(array.size, 1.0),
+        order="C" if array.stored.flags.c_contiguous else "F",
+        layouts=tuple(sorted(array._layouts.names())),
+        scaling=Scaling(
+            array.block,
+            dtype_name(array.scales.dtype),
+            array.zero_points is not None,
+            array.offsets is not None,
+        ),
+    )
+
+
 _NOT_LOOKED_AT = Structure(0, 1.0)
 
 
@@ -238,6 +268,22 @@ def zero_structure(
     return measure_dense(array, samples) if samples >= LEAST_SAMPLE else _NOT_LOOKED_AT
 
 
+def _spec(array: Any, looks_for_blocks: bool, structure: Structure) -> OperandSpec:
+    if isinstance(array, SparseArray):
+        return sparse_spec(array, looks_for_blocks)
+    if isinstance(array, Quantized):
+        return quantized_spec(array)
+    return dense_spec(array, structure)
+
+
+def arithmetic_dtype(array: Any) -> np.dtype[Any]:
+    """Return the dtype that an operand has in a product: quantised values stand for float32 numbers."""
+    return _FLOAT32 if isinstance(array, Quantized) else array.dtype
+
+
+_FLOAT32 = np.dtype(np.float32)
+
+
 def problem_of(
     op: str,
     left: Any,
@@ -251,19 +297,20 @@ def problem_of(
     structures: tuple[Structure, Structure] = (_NOT_LOOKED_AT, _NOT_LOOKED_AT),
 ) -> Problem:
     """Return the problem that the planner is asked to solve."""
-    chain, output = output_dtype(op, left.dtype, right.dtype, right.shape[0], wanted.dtype)
+    chain, output = output_dtype(
+        op, arithmetic_dtype(left), arithmetic_dtype(right), right.shape[0], wanted.dtype
+    )
     elements = math.prod(left.shape[:-1]) * math.prod(right.shape[1:])
     if elements * output.itemsize > sys.maxsize:
         raise MemoryError(f"{op}: a result of {elements:,} elements of {output} exceeds every memory")
-    left_sparse, right_sparse = isinstance(left, SparseArray), isinstance(right, SparseArray)
     owner = left if fixed == "left" else right
-    accounts = owner._accounts if isinstance(owner, SparseArray) else None
+    accounts = owner._accounts if isinstance(owner, Factor) else None
     spent = total_spent(accounts.values()) if accounts else ()
     limit = _core.limit()
     blocks = (reuse or 0) >= LEAST_BLOCK_REUSE or (wanted.choice.algorithm or "").startswith("bsr_")
     return Problem(
-        sparse_spec(left, blocks) if left_sparse else dense_spec(left, structures[0]),
-        sparse_spec(right, blocks) if right_sparse else dense_spec(right, structures[1]),
+        _spec(left, blocks, structures[0]),
+        _spec(right, blocks, structures[1]),
         dtype_name(chain),
         dtype_name(output),
         fixed,

@@ -17,7 +17,9 @@ from ..planner.account import FOR_GOOD, Account, settle, terms
 from ..planner.plan import Plan, build, decide
 from ..planner.problem import Side
 from ..rounding import rounded
-from ..sparse.base import SparseArray, register_product
+from ..sparse.base import register_product
+from ..sparse.core import Factor
+from ..sparse.quantized import Quantized
 from . import _kernels as _kernels
 from . import _request as request
 from .sddmm import masked
@@ -48,7 +50,7 @@ def matmul(
 
     Parameters
     ----------
-    A, B : sparse array or array_like
+    A, B : sparse array, Quantized or array_like
         Of shape (m, k) and (k, n), or a vector of length k in place of one of them. Sparse arrays of
         SciPy are used without a copy.
     out : numpy.ndarray, optional
@@ -105,43 +107,43 @@ def matmul(
     env = request.current_settings()
     wanted = request.options("matmul", dtype, threads, kernel, reproducible, env)
     left = request.operand("matmul", "A", A)
-    right = request.operand("matmul", "B" if isinstance(B, SparseArray) else "X", B)
+    right = request.operand("matmul", "B" if isinstance(B, Factor) else "X", B)
     return _multiply(left, right, out, wanted, env)
 
 
 def _multiply(left: Any, right: Any, out: Any, wanted: request.Options, env: Settings) -> Any:
-    if isinstance(left, SparseArray):
-        if isinstance(right, SparseArray):
-            return _both_sparse(left, right, out, wanted, env)
+    if isinstance(left, Factor):
+        if isinstance(right, Factor):
+            return _both_ours(left, right, out, wanted, env)
         return _planned(left, "left", right, wanted, env)(right, out=out)
-    if isinstance(right, SparseArray):
+    if isinstance(right, Factor):
         return _planned(right, "right", left, wanted, env)(left, out=out)
     return _both_dense(left, right, out, wanted, env)
 
 
-def _left_product(array: SparseArray, other: Any) -> Any:
+def _left_product(array: Factor, other: Any) -> Any:
     """`array @ other`, where the most recent plan did not fit."""
     value = _operator_operand("X", other)
     if value is NotImplemented:
         return NotImplemented
     env = request.current_settings()
     wanted = request.default_options(env)
-    if isinstance(value, SparseArray):
-        return _both_sparse(array, value, None, wanted, env)
+    if isinstance(value, Factor):
+        return _both_ours(array, value, None, wanted, env)
     plan = _planned(array, "left", value, wanted, env)
     array._recent_left = plan
     return plan(value)
 
 
-def _right_product(array: SparseArray, other: Any) -> Any:
+def _right_product(array: Factor, other: Any) -> Any:
     """`other @ array`, where the most recent plan did not fit."""
     value = _operator_operand("A", other)
     if value is NotImplemented:
         return NotImplemented
     env = request.current_settings()
     wanted = request.default_options(env)
-    if isinstance(value, SparseArray):
-        return _both_sparse(value, array, None, wanted, env)
+    if isinstance(value, Factor):
+        return _both_ours(value, array, None, wanted, env)
     plan = _planned(array, "right", value, wanted, env)
     array._recent_right = plan
     return plan(value)
@@ -149,7 +151,7 @@ def _right_product(array: SparseArray, other: Any) -> Any:
 
 def _operator_operand(name: str, other: Any) -> Any:
     """Return the checked operand; NotImplemented for objects that are no arrays at all."""
-    if not isinstance(other, np.ndarray | SparseArray) and not scipy.sparse.issparse(other):
+    if not isinstance(other, np.ndarray | Factor) and not scipy.sparse.issparse(other):
         with contextlib.suppress(ValueError):  # ragged lists: the message comes from `operand`
             other = np.asarray(other)
             if other.dtype == object:
@@ -157,7 +159,7 @@ def _operator_operand(name: str, other: Any) -> Any:
     return request.operand("matmul", name, other)
 
 
-def _planned(owner: SparseArray, fixed: Side, other: Any, wanted: request.Options, env: Settings) -> Plan:
+def _planned(owner: Factor, fixed: Side, other: Any, wanted: request.Options, env: Settings) -> Plan:
     """Return the plan of `owner` with operands like `other`: the kept one, unless its account is due."""
     flags = other.flags
     order = 0 if flags.c_contiguous else 1 if flags.f_contiguous else 2
@@ -170,7 +172,7 @@ def _planned(owner: SparseArray, fixed: Side, other: Any, wanted: request.Option
 
 
 def _new_plan(
-    owner: SparseArray, fixed: Side, other: Any, wanted: request.Options, env: Settings, key: Any
+    owner: Factor, fixed: Side, other: Any, wanted: request.Options, env: Settings, key: Any
 ) -> Plan:
     left, right = (owner, other) if fixed == "left" else (other, owner)
     request.check_shapes("matmul", left, right)
@@ -195,7 +197,7 @@ def _new_plan(
 _NEW = Account()
 
 
-def _settle(owner: SparseArray, key: Any, plan: Plan | None) -> None:
+def _settle(owner: Factor, key: Any, plan: Plan | None) -> None:
     """Enter what a plan has cost into the operand's account."""
     if plan is None:
         return
@@ -207,10 +209,12 @@ def _settle(owner: SparseArray, key: Any, plan: Plan | None) -> None:
     accounts[key] = settle(before, plan.decision.choice, calls, lost, fastest)
 
 
-def _both_sparse(
-    left: SparseArray, right: SparseArray, out: Any, wanted: request.Options, env: Settings
-) -> Any:
+def _both_ours(left: Any, right: Any, out: Any, wanted: request.Options, env: Settings) -> Any:
     request.check_shapes("matmul", left, right)
+    if isinstance(left, Quantized) != isinstance(right, Quantized):
+        # A sparse operand picks its kernel by itself; the other one is what it stands for.
+        left, right = (x.dequantize() if isinstance(x, Quantized) else x for x in (left, right))
+        return _multiply(left, right, out, wanted, env)
     problem = request.problem_of("matmul", left, right, "left", wanted, env)
     decision = decide(problem, machines.current(env.cache_dir))
     return build(decision, left, right, FOR_GOOD, wanted.threads, env)(right, out=out)

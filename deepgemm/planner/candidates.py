@@ -173,6 +173,8 @@ def _evaluate(kernel: registry.Kernel, problem: Problem, machine: Machine) -> Ca
         reason = f"{isa} does not run on this CPU or is not compiled in"
     elif choice.isa is not None and choice.algorithm is not None and not kernel.native:
         reason = "is not compiled for ISAs"
+    elif kernel.quantized != bool(problem.quantized_sides):
+        reason = "wants a quantised operand" if kernel.quantized else "reads no quantised operands"
     else:
         reason = kernel.refuse(problem)
     if reason is not None:
