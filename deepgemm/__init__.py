@@ -9,6 +9,7 @@ from .ops.matmul import matmul
 from .ops.matmul_topk import matmul_topk
 from .ops.plan import plan
 from .ops.quantize import dequantize, fake_quantize, quantize
+from .ops.quantize_table import quantize_table
 from .ops.sddmm import sddmm
 from .ops.threads import get_num_threads, set_num_threads, threads
 from .planner.plan import Plan
@@ -45,6 +46,7 @@ __all__ = [
     "matmul_topk",
     "plan",
     "quantize",
+    "quantize_table",
     "sandwich",
     "sddmm",
     "set_num_threads",

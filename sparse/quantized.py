@@ -39,8 +39,8 @@ class Quantized(Factor):
         (m, ⌈n bits / 8⌉), the first number of a row in the lowest bits. Memory is shared where nothing has
         to be packed.
     scales : array_like
-        A scalar or a matrix of float32, float16 or bfloat16, finite and not negative. Other numbers are
-        rounded to float32 once.
+        A scalar or a matrix of float32, float16 or bfloat16, finite (tables of FBGEMM have negative ones for
+        constant rows). Other numbers are rounded to float32 once.
     zero_points : array_like of int, optional
         Of the shape of the scales, within the range of `dtype`; none for float8. By default 0.
     dtype : dtype_like, optional

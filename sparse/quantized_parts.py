@@ -66,9 +66,8 @@ def scale_array(scales: npt.ArrayLike) -> Array:
     if array.dtype not in SCALE_DTYPES:
         array = rounded(array, np.float32)
     array = np.ascontiguousarray(array.reshape((1, 1) if array.ndim == 0 else array.shape))
-    if not (np.isfinite(array).all() and (array >= 0).all()):
-        bad = array[~(np.isfinite(array) & (array >= 0))][0]
-        raise FormatError(f"Quantized: scales hold {bad}, expected finite numbers that are not negative")
+    if not np.isfinite(array).all():
+        raise FormatError(f"Quantized: scales hold {array[~np.isfinite(array)][0]}, expected finite numbers")
     return array
 
 

@@ -127,7 +127,7 @@ def quantize(
     array([[ 7],
            [-8]], dtype=int8)
     """
-    array = _matrix("quantize", x)
+    array = matrix("quantize", x)
     target = _grid("quantize", array, dtype, axis, group_size, symmetric, scale_dtype, limits, nonfinite)
     bits = code_bits(target.dtype)
     byte = np.int8 if code_limits(target.dtype)[0] < 0 else np.uint8
@@ -218,7 +218,7 @@ def fake_quantize(
     >>> dg.fake_quantize(x, "int8", limits=(-2.0, 2.0))[1]
     array([[ True,  True, False]])
     """
-    array = _matrix("fake_quantize", x)
+    array = matrix("fake_quantize", x)
     target = _grid("fake_quantize", array, dtype, axis, group_size, symmetric, scale_dtype, limits, nonfinite)
     output = array.dtype if is_float(array.dtype) else np.dtype(np.float32)
     values, mask = np.empty(array.shape, output), np.empty(array.shape, np.bool_)
@@ -230,7 +230,8 @@ def fake_quantize(
     return values, mask
 
 
-def _matrix(op: str, x: npt.ArrayLike) -> Array:
+def matrix(op: str, x: npt.ArrayLike) -> Array:
+    """Return an argument as a dense matrix of real numbers."""
     if isinstance(x, Factor):
         raise UnsupportedError(f"{op}: x is a {type(x).__name__}, expected a dense matrix")
     array: Array = request.operand(op, "x", x)
