@@ -7,6 +7,7 @@ from .ops.gram import gram, sandwich
 from .ops.inspect import show_kernels, show_machine, structure
 from .ops.matmul import matmul
 from .ops.matmul_topk import matmul_topk
+from .ops.observers import MinMaxObserver, MovingAverageObserver, MSEObserver, Observer, PercentileObserver
 from .ops.plan import plan
 from .ops.quantize import dequantize, fake_quantize, quantize
 from .ops.quantize_table import quantize_table
@@ -25,6 +26,11 @@ __all__ = [
     "DTypeError",
     "Estimate",
     "FormatError",
+    "MSEObserver",
+    "MinMaxObserver",
+    "MovingAverageObserver",
+    "Observer",
+    "PercentileObserver",
     "Plan",
     "Quantized",
     "ShapeError",

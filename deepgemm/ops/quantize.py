@@ -22,6 +22,9 @@ __all__ = ["dequantize", "fake_quantize", "quantize"]
 Array = npt.NDArray[Any]
 Limits = tuple[npt.ArrayLike, npt.ArrayLike]
 
+# The operations that take `nonfinite="saturate"`.
+SATURATING = ("quantize", "fake_quantize")
+
 
 class Grid(NamedTuple):
     """The numbers that the elements of a matrix are rounded to.
@@ -267,21 +270,14 @@ def _grid(
             "int8, uint8, int4, uint4, int2, uint2 may be False"
         )
     block = block_of(op, (x.shape[0], x.shape[1]), axis, group_size)
-    low, high = _ends(x, block, nonfinite)
-    finite = np.isfinite(low) & np.isfinite(high)
-    if not finite.all():
-        row, column = (int(i) * extent for i, extent in zip(np.argwhere(~finite)[0], block, strict=True))
-        raise ValueError(
-            f"{op}: x has an infinity or nan in the block at row {row}, column {column}; "
-            "nonfinite='saturate' clips infinities and makes nan zero"
-        )
+    low, high = ends(op, x, block, nonfinite)
     if limits is not None:
         low, high = _given(op, limits, grid((x.shape[0], x.shape[1]), block))
     return _scaled(op, target, storage, block, low, high, symmetric)
 
 
-def _ends(x: Array, block: Block, nonfinite: str) -> tuple[Array, Array]:
-    """Return the least and greatest element of each block in float64; nan where there is one."""
+def ends(op: str, x: Array, block: Block, nonfinite: str) -> tuple[Array, Array]:
+    """Return the least and greatest element of each block in float64, refusing infinities and nan."""
     parts: list[tuple[Array, Array]] = []
     for rows in panels((x.shape[0], x.shape[1]), block[0]):
         panel = _wide(x[rows])
@@ -293,7 +289,12 @@ def _ends(x: Array, block: Block, nonfinite: str) -> tuple[Array, Array]:
         return empty, empty
     lows, highs = (np.concatenate(part).astype(np.float64) for part in zip(*parts, strict=True))
     if block[0] >= x.shape[0]:  # panels are pieces of one row of blocks
-        return lows.min(axis=0, keepdims=True), highs.max(axis=0, keepdims=True)
+        lows, highs = lows.min(axis=0, keepdims=True), highs.max(axis=0, keepdims=True)
+    finite = np.isfinite(lows) & np.isfinite(highs)
+    if not finite.all():
+        row, column = (int(i) * extent for i, extent in zip(np.argwhere(~finite)[0], block, strict=True))
+        remedy = "; nonfinite='saturate' clips infinities and makes nan zero" if op in SATURATING else ""
+        raise ValueError(f"{op}: x has an infinity or nan in the block at row {row}, column {column}{remedy}")
     return lows, highs
 
 

@@ -58,12 +58,12 @@ def quantize_table(table: npt.ArrayLike, layout: str) -> Quantized:
     --------
     >>> import numpy as np
     >>> import deepgemm as dg
-    >>> table = np.array([[-1.0, 0.0, 0.5, 1.0]], np.float32)
+    >>> table = np.array([[-1.0, 0.0, 0.5, 1.0], [0.0, 0.0, 0.0, 0.0]], np.float32)
     >>> made = dg.quantize_table(table, "fused_4bit_rowwise")
     >>> made
-    Quantized(shape=(1, 4), dtype=uint4, a float16 scale and offset for each row, memory=6 B)
+    Quantized(shape=(2, 4), dtype=uint4, a float16 scale and offset for each row, memory=12 B)
     >>> made.to_bytes("fused_4bit_rowwise").tolist()
-    [[128, 251, 68, 48, 0, 188]]
+    [[128, 251, 68, 48, 0, 188], [0, 0, 0, 60, 0, 0]]
     """
     rows = matrix("quantize_table", table)
     if rows.dtype.itemsize > 4 or rows.dtype.kind in "iu":
