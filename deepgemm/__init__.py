@@ -2,6 +2,7 @@
 
 from .dtypes import bfloat16, float8_e4m3fn, float8_e5m2
 from .errors import DTypeError, FormatError, ShapeError, StaleDataError, UnsupportedError
+from .ops.error_bound import error_bound
 from .ops.estimate import Estimate, estimate
 from .ops.gram import gram, sandwich
 from .ops.inspect import show_kernels, show_machine, structure
@@ -9,6 +10,7 @@ from .ops.matmul import matmul
 from .ops.matmul_topk import matmul_topk
 from .ops.observers import MinMaxObserver, MovingAverageObserver, MSEObserver, Observer, PercentileObserver
 from .ops.plan import plan
+from .ops.quantization_error import QuantizationError, quantization_error
 from .ops.quantize import dequantize, fake_quantize, quantize
 from .ops.quantize_table import quantize_table
 from .ops.sddmm import sddmm
@@ -32,6 +34,7 @@ __all__ = [
     "Observer",
     "PercentileObserver",
     "Plan",
+    "QuantizationError",
     "Quantized",
     "ShapeError",
     "SparseArray",
@@ -41,6 +44,7 @@ __all__ = [
     "bfloat16",
     "block_diag",
     "dequantize",
+    "error_bound",
     "estimate",
     "fake_quantize",
     "float8_e4m3fn",
@@ -51,6 +55,7 @@ __all__ = [
     "matmul",
     "matmul_topk",
     "plan",
+    "quantization_error",
     "quantize",
     "quantize_table",
     "sandwich",

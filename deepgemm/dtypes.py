@@ -21,6 +21,7 @@ __all__ = [
     "float8_e5m2",
     "int2",
     "int4",
+    "precision",
     "quantized",
     "scipy_dtype",
     "uint2",
@@ -122,6 +123,18 @@ def code_limits(dtype: np.dtype[Any]) -> tuple[float, float]:
     if is_float(dtype):
         return float(_finfo(dtype).min), float(_finfo(dtype).max)
     return int(_iinfo(dtype).min), int(_iinfo(dtype).max)
+
+
+def precision(dtype: np.dtype[Any]) -> tuple[float, float, float]:
+    """Return the unit roundoff of a floating or complex dtype, its smallest and its largest number.
+
+    Examples
+    --------
+    >>> precision(np.dtype("complex64")) == (2.0**-24, 2.0**-149, float(np.finfo("float32").max))
+    True
+    """
+    found = _finfo(dtype if dtype.kind != "c" else dtype.type(0).real.dtype)
+    return float(found.eps) / 2, float(found.smallest_subnormal), float(found.max)
 
 
 def is_float(dtype: np.dtype[Any]) -> bool:

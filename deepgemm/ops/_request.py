@@ -40,7 +40,7 @@ LEAST_BLOCK_REUSE = 20
 
 
 # The operations that take quantised operands.
-TAKE_QUANTIZED = ("matmul", "plan")
+TAKE_QUANTIZED = ("matmul", "plan", "error_bound", "quantization_error")
 
 
 class Options(NamedTuple):
@@ -116,7 +116,8 @@ def operand(op: str, name: str, value: Any) -> Any:
     if isinstance(value, Quantized):
         if op not in TAKE_QUANTIZED:
             raise UnsupportedError(
-                f"{op}: {name} is quantised, which {' and '.join(TAKE_QUANTIZED)} take; dequantize() it first"
+                f"{op}: {name} is quantised, which only {', '.join(TAKE_QUANTIZED)} take; "
+                "dequantize() it first"
             )
         return value
     if scipy.sparse.issparse(value):
