@@ -87,7 +87,8 @@ def matmul(
 
     Notes
     -----
-    O(nnz n) for a sparse operand, O(m k n) for two dense ones.
+    O(nnz n) for a sparse operand, O(m k n) for two dense ones. A quantised operand stands for the float32
+    matrix `dequantize()`; two that hold whole numbers are summed exactly for each group of scales.
 
     Examples
     --------

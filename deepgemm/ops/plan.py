@@ -36,10 +36,10 @@ def plan(
 
     Parameters
     ----------
-    A, B : sparse array or array_like
+    A, B : sparse array, Quantized or array_like
         The operands, as for `matmul`. Of the one that is not fixed only shape, dtype and order matter.
     fixed : {"left", "right"}, optional
-        The operand to keep. By default the sparse one; of two sparse ones the left. Two dense
+        The operand to keep. By default the sparse or quantised one; of two such the left. Two dense
         operands need it when `reuse` is given.
     reuse : int, optional
         How many products will follow. Layouts that pay for themselves within so many are built now;

@@ -240,7 +240,7 @@ class QuantizedPlan(SparsePlan):
         if isinstance(other, Quantized) and (other.offsets is not None) != _has_offsets(problem.other_spec):
             raise DTypeError(f"{problem.op}: this plan expects an operand with the same kind of scaling")
         if out is not None:
-            _check_out(problem, out)
+            _check_out(problem, out, self._owner, other)
         return self._checked(other, Quantized, "quantised", out)
 
 
@@ -423,7 +423,7 @@ def _has_offsets(spec: OperandSpec) -> bool:
     return spec.scaling is not None and spec.scaling.offsets
 
 
-def _check_out(problem: Problem, out: Any) -> None:
+def _check_out(problem: Problem, out: Any, *operands: Any) -> None:
     """Check where a result is to be written, as plans with dense operands do in C++."""
     if not isinstance(out, np.ndarray):
         raise DTypeError(f"{problem.op}: out must be a numpy.ndarray, got {type(out).__name__}")
@@ -433,6 +433,9 @@ def _check_out(problem: Problem, out: Any) -> None:
         raise DTypeError(f"{problem.op}: out has dtype {out.dtype}, expected {problem.output}")
     if not out.flags.writeable:
         raise FormatError(f"{problem.op}: out is read-only")
+    parts = [part for x in operands if isinstance(x, Factor) for part in x._arrays]
+    if any(np.may_share_memory(out, part) for part in parts):
+        raise FormatError(f"{problem.op}: out shares memory with an operand; pass a separate array")
 
 
 def _with_isa(decision: Decision, isa: str) -> Decision:

@@ -104,6 +104,10 @@ def test_out_of_two_quantised_operands():
     out.flags.writeable = False
     with pytest.raises(FormatError, match="out is read-only"):
         dg.matmul(A, B, out=out)
+    memory = np.zeros(64, np.uint8)
+    shared = dg.Quantized(memory[:24].view(np.int8).reshape(4, 6), 1.0)
+    with pytest.raises(FormatError, match="out shares memory with an operand"):
+        dg.matmul(shared, B, out=memory.view(np.float32).reshape(4, 4))
 
 
 def test_plans():

@@ -36,6 +36,8 @@ SCALE_SECONDS = 2e-9
 FMA_SECONDS = 15e-9
 # Bytes of the part of an operand that is dequantised at a time; about a second-level cache for each core.
 PANEL_BYTES = 4 << 20
+# Products below this are done by one thread: 20 µs, and waking a team costs more than half of it saves.
+LEAST_SHARED_FLOPS = 4e6
 # Whole numbers up to this magnitude are summed exactly, in any order, by kernels for float32.
 EXACT_FLOAT32 = 2**24
 
@@ -126,6 +128,11 @@ class WholeGroups(Kernel):
         return Executable(callback=_WholeProduct(problem, fixed, isa))
 
 
+def _threads(problem: Problem) -> int:
+    m, k, n = problem.extents
+    return problem.threads if m * k * n * model.flops(problem) >= LEAST_SHARED_FLOPS else 1
+
+
 class _PanelProduct:
     """Multiplies by a panel of the quantised operand at a time; each holds whole chains of the result."""
 
@@ -135,6 +142,7 @@ class _PanelProduct:
 
     def __call__(self, other: Any, out: Any) -> Any:
         problem, on_left = self._problem, self._problem.fixed == "left"
+        threads = _threads(problem)
         other = _widened(other, self._dtype) if isinstance(other, Quantized) else other
         other = addressable(other.astype(self._dtype, copy=False))
         m, k, n = problem.extents
@@ -144,10 +152,10 @@ class _PanelProduct:
         for piece in _panels(m if on_left else n, k * self._dtype.itemsize):
             if on_left:
                 tile = _tile(self._fixed, piece, inner, self._dtype)
-                _gemm(self._isa, tile, other, result[piece], problem.threads)
+                _gemm(self._isa, tile, other, result[piece], threads)
             else:
                 tile = _tile(self._fixed, inner, piece, self._dtype)
-                _gemm(self._isa, other, tile, result[:, piece], problem.threads)
+                _gemm(self._isa, other, tile, result[:, piece], threads)
         return _deliver(result, problem, out)
 
 
@@ -179,7 +187,7 @@ class _WholeProduct:
             for begin, end in pairwise(cuts):
                 group = slice(begin, end)
                 parts = left._whole_tile(rows, group, dtype), right._whole_tile(group, columns, dtype)
-                _gemm(self._isa, *parts, sums, self._problem.threads)
+                _gemm(self._isa, *parts, sums, _threads(self._problem))
                 scale_left = left._of_tile(left.scales, rows, slice(begin, begin + 1))
                 scale_right = right._of_tile(right.scales, slice(begin, begin + 1), columns)
                 scale, rounded_sums = scale_left * scale_right, sums.astype(np.float32, copy=False)
