@@ -30,8 +30,7 @@ def block_of(owner: str, shape: tuple[int, int], axis: int | None, group_size: i
     >>> block_of("quantize", (64, 96), 0, None), block_of("quantize", (64, 96), 0, 32)
     ((1, 96), (1, 32))
     """
-    if group_size is not None and not (isinstance(group_size, int | np.integer) and group_size >= 1):
-        raise ValueError(f"{owner}: group_size is {group_size!r}, expected a whole number of at least 1")
+    _check_group_size(owner, group_size)
     rows, columns = (max(extent, 1) for extent in shape)
     if axis is None:
         if group_size is not None:
@@ -45,6 +44,11 @@ def block_of(owner: str, shape: tuple[int, int], axis: int | None, group_size: i
     if axis % 2 == 0:
         return 1, columns if group_size is None else min(int(group_size), columns)
     return rows if group_size is None else min(int(group_size), rows), 1
+
+
+def _check_group_size(owner: str, group_size: int | None) -> None:
+    if group_size is not None and not (isinstance(group_size, int | np.integer) and group_size >= 1):
+        raise ValueError(f"{owner}: group_size is {group_size!r}, expected a whole number of at least 1")
 
 
 def grid(shape: tuple[int, int], block: Block) -> tuple[int, int]:
@@ -64,13 +68,17 @@ def infer_block(owner: str, shape: tuple[int, int], scales: tuple[int, int], gro
     Raises
     ------
     ShapeError
-        If an extent of the scales is neither 1 nor that of the matrix nor its number of groups.
+        If an extent of the scales is neither 1 nor that of the matrix nor its number of groups, or none is
+        the number of the groups that were asked for.
+    ValueError
+        If `group_size` is not positive.
 
     Examples
     --------
     >>> infer_block("Quantized", (64, 96), (64, 3), 32)
     (1, 32)
     """
+    _check_group_size(owner, group_size)
     block = []
     for name, extent, count in zip(("row", "column"), shape, scales, strict=True):
         if count == extent:
@@ -85,6 +93,12 @@ def infer_block(owner: str, shape: tuple[int, int], scales: tuple[int, int], gro
             raise ShapeError(
                 f"{owner}: scales have {count} {name}s, expected 1 or {extent} as the values{groups}{given}"
             )
+    if group_size is not None and not any(
+        count == -(-extent // group_size) for extent, count in zip(shape, scales, strict=True)
+    ):
+        raise ShapeError(
+            f"{owner}: scales have shape {scales}, in which no axis of {shape} has groups of {group_size}"
+        )
     return block[0], block[1]
 
 

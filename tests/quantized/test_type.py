@@ -138,6 +138,13 @@ def test_scales_of_other_dtypes_are_rounded_once():
             (VALUES, np.ones((2, 2))),
             {"group_size": 1},
         ),
+        (
+            ShapeError,
+            r"scales have shape \(2, 1\), in which no axis of \(2, 3\) has groups of 2",
+            (VALUES, np.ones((2, 1))),
+            {"group_size": 2},
+        ),
+        (ValueError, "Quantized: group_size is 0", (VALUES, np.ones((2, 1))), {"group_size": 0}),
         (FormatError, "scales hold nan", (VALUES, np.nan), {}),
         (FormatError, "scales hold inf, expected finite numbers", (VALUES, np.inf), {}),
         (DTypeError, "complex", (VALUES, 1j), {}),
