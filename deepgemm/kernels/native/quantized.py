@@ -36,6 +36,8 @@ SCALE_SECONDS = 2e-9
 FMA_SECONDS = 15e-9
 # Bytes of the part of an operand that is dequantised at a time; about a second-level cache for each core.
 PANEL_BYTES = 4 << 20
+# Rows and columns of a tile of scaled sums at most, so that its temporaries stay small too.
+TILE = 1024
 # Products below this are done by one thread: 20 µs, and waking a team costs more than half of it saves.
 LEAST_SHARED_FLOPS = 4e6
 # Whole numbers up to this magnitude are summed exactly, in any order, by kernels for float32.
@@ -170,8 +172,9 @@ class _WholeProduct:
         left, right = (self._fixed, other) if on_left else (other, self._fixed)
         m, k, n = self._problem.extents
         result = np.empty((m, n), np.float32)
-        for rows in _panels(m, 4 * k):
-            for columns in _panels(n, 4 * k):
+        line_bytes = 4 * max(k, TILE)
+        for rows in _panels(m, line_bytes):
+            for columns in _panels(n, line_bytes):
                 result[rows, columns] = self._tile(left, right, rows, columns)
         return _deliver(result, self._problem, out)
 
