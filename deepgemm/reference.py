@@ -9,12 +9,14 @@ from .fma import fma
 from .rounding import rounded
 from .stated.lanes import dot, sddmm
 from .stated.products import matmul
+from .stated.quantised import dequantize, quantize
 from .stated.reductions import means, normalized, norms, sums, variances
 from .stated.sparse_products import matmul_sparse, matmul_topk
 from .stated.stacks import matmul_stack
 from .stated.symmetric import gram, sandwich
 
 __all__ = [
+    "dequantize",
     "dot",
     "fma",
     "gram",
@@ -25,6 +27,7 @@ __all__ = [
     "means",
     "normalized",
     "norms",
+    "quantize",
     "rounded",
     "sandwich",
     "sddmm",

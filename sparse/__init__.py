@@ -12,5 +12,17 @@ from .coo import COO
 from .csc import CSC
 from .csr import CSR
 from .mapped import open_matrix
+from .quantized import Quantized
 
-__all__ = ["BSR", "COO", "CSC", "CSR", "SparseArray", "block_diag", "hstack", "open_matrix", "vstack"]
+__all__ = [
+    "BSR",
+    "COO",
+    "CSC",
+    "CSR",
+    "Quantized",
+    "SparseArray",
+    "block_diag",
+    "hstack",
+    "open_matrix",
+    "vstack",
+]

@@ -162,7 +162,7 @@ class SparseArray(Elementwise, Scaling, Reductions, Extremes, Indexing):
         """Return an array with the same structure and other values, sharing both.
 
         Nothing is validated again, and layouts that this array has already are refilled rather than
-        rebuilt, so re-weighting a matrix is cheap.
+        rebuilt where the dtype stays, so re-weighting a matrix is cheap.
 
         Parameters
         ----------
@@ -185,7 +185,9 @@ class SparseArray(Elementwise, Scaling, Reductions, Extremes, Indexing):
         dtype = canonical(data.dtype, f"{owner}: values")
         data = frozen(np.require(data, dtype, ["C", "A"]))
         arrays = (data, *self._arrays[1:])
-        result = self._trusted(self._shape, arrays, self._inspection, self._layouts)
+        # The name of a layout says what its entries are only for those of one dtype: "csr" are copied ones.
+        donor = self._layouts if dtype == self.dtype else None
+        result = self._trusted(self._shape, arrays, self._inspection, donor)
         if self._canonical is not None:
             result._merge = self._merge
             result._canonical = self._canonical.with_data(self._merge.apply(owner, data))

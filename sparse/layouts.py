@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ..config import settings
 
 if TYPE_CHECKING:
-    from .core import Operand
+    from .core import Factor
 
 
 class Layout(Protocol):
@@ -43,7 +43,7 @@ class LayoutCache:
 
     Parameters
     ----------
-    owner : Operand
+    owner : Factor
         The array; its plans are dropped together with a layout, because they would keep it alive.
     donor : LayoutCache or None
         Cache of an array with the same structure. Its layouts are offered by `donor(name)`.
@@ -51,7 +51,7 @@ class LayoutCache:
 
     __slots__ = ("__weakref__", "_donated", "_layouts", "_lock", "_owner", "_token")
 
-    def __init__(self, owner: Operand, donor: LayoutCache | None = None) -> None:
+    def __init__(self, owner: Factor, donor: LayoutCache | None = None) -> None:
         self._owner = weakref.ref(owner)
         self._layouts: dict[str, Layout] = {}
         self._donated: dict[str, Layout] = {}

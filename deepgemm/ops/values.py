@@ -11,6 +11,7 @@ from .. import _core
 from ..errors import DTypeError, FormatError, ShapeError, UnsupportedError
 from ..rounding import rounded
 from ..sparse.base import SparseArray
+from ..sparse.core import Factor
 from ..sparse.resort import lines_of
 from . import _request as request
 
@@ -124,7 +125,7 @@ def weighted(
 def _sets(op: str, array: SparseArray, values: Any) -> Array:
     sets = request.operand(op, "values", values, stacks=True)
     own = array.data.shape
-    if isinstance(sets, SparseArray) or sets.shape[max(sets.ndim - len(own), 0) :] != own:
+    if isinstance(sets, Factor) or sets.shape[max(sets.ndim - len(own), 0) :] != own:
         expected = ", ".join(map(str, ("...", *own)))
         raise FormatError(
             f"{op}: values has shape {sets.shape}, expected ({expected}): a value for each stored entry"
