@@ -185,9 +185,10 @@ class SparseArray(Elementwise, Scaling, Reductions, Extremes, Indexing):
         dtype = canonical(data.dtype, f"{owner}: values")
         data = frozen(np.require(data, dtype, ["C", "A"]))
         arrays = (data, *self._arrays[1:])
-        # The name of a layout says what its entries are only for those of one dtype: "csr" are copied ones.
-        donor = self._layouts if dtype == self.dtype else None
-        result = self._trusted(self._shape, arrays, self._inspection, donor)
+        same = dtype == self.dtype
+        result = self._trusted(self._shape, arrays, self._inspection, self._layouts if same else None)
+        if not same:
+            result._layouts.take_structure(self._layouts)
         if self._canonical is not None:
             result._merge = self._merge
             result._canonical = self._canonical.with_data(self._merge.apply(owner, data))

@@ -12,6 +12,7 @@ from ..errors import DTypeError, FormatError, ShapeError, UnsupportedError
 from ..rounding import rounded
 from ..sparse.base import SparseArray
 from ..sparse.core import Factor
+from ..sparse.layouts import STRUCTURE
 from ..sparse.resort import lines_of
 from . import _request as request
 
@@ -205,7 +206,7 @@ def _lines(array: SparseArray, base: Any, wanted: str) -> tuple[Array, Array, Ar
     if base.format == wanted:
         return base.indptr, base.indices, None
     cache = array._layouts
-    name = f"structure:{wanted}"
+    name = f"{STRUCTURE}{wanted}"
     donor = cache.donor(name)
     made: Structure = cache.get_or_build(
         name, lambda: donor if isinstance(donor, Structure) else Structure(*lines_of(base, wanted))

@@ -91,6 +91,27 @@ def test_products():
         dg.matmul(W, X.T, mask=dg.CSR(np.eye(4)))
 
 
+@pytest.mark.parametrize("operation", [dg.matmul, dg.plan, lambda A, B: A @ B])
+def test_stacks(operation):
+    W, stack = dg.quantize(X, "int8"), np.ones((3, 6, 4), np.float32)
+    match = "has 3 dimensions, expected 1 or 2 beside a quantised operand"
+    with pytest.raises(UnsupportedError, match=f"X {match}"):
+        operation(W, stack)
+    with pytest.raises(UnsupportedError, match=f"A {match}"):
+        operation(stack, W)
+
+
+def test_options_of_sparse_operands():
+    W, S = dg.quantize(X, "int8"), dg.CSR(np.eye(4))
+    with pytest.raises(FormatError, match="replaces the entries of one sparse operand beside a dense one"):
+        dg.matmul(W, X.T, values=np.ones((2, 4)))
+    with pytest.raises(FormatError, match=r"values has shape \(4, 6\), expected \(..., 4\)"):
+        dg.matmul(S, X, values=W)
+    for left, right in ((S, W), (W.T, S), (W, W.T)):
+        with pytest.raises(UnsupportedError, match="memory_budget= is for two sparse operands"):
+            dg.matmul(left, right, memory_budget="1GiB")
+
+
 def test_out_of_two_quantised_operands():
     A, B = dg.quantize(X, "int8"), dg.quantize(X.T, "int8")
     for error, match, out in (
@@ -136,6 +157,7 @@ def test_plans():
         lambda W: dg.structure(W),
         lambda W: dg.matmul_topk(dg.CSR(np.eye(4)), W, 2),
         lambda W: dg.estimate(dg.CSR(np.eye(4)), W),
+        lambda W: dg.matmul_to_disk(dg.CSR(np.eye(4)), W, "nowhere"),
     ],
 )
 def test_other_operations_say_what_takes_it(operation):

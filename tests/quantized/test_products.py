@@ -110,6 +110,16 @@ def test_sparse_operands(format, tools):
     assert_same(W.T @ S.T.to_scipy(), reference.matmul(W.T, S.T))
 
 
+def test_values_of_a_sparse_operand_beside_a_quantised_one(tools):
+    S = dg.CSR(random_values("s", (6, 7), np.float32, zeros=0.6))
+    W = tools.quantized((7, 13), {"dtype": "int4", "axis": 0})
+    V = random_values("v", (3, S.nnz), np.float32)
+    stack = np.stack([S.with_data(one) @ W for one in V])
+    assert_same(dg.matmul(S, W, values=V), stack)
+    assert_same(dg.matmul(S, W, out=np.empty((6, 13), np.float32)), S @ W)
+    assert_same(dg.matmul(S, W, dense=True), S @ W)
+
+
 def test_nonfinite_activations(tools):
     """A zero weight meets an infinity as any zero does: quantised matrices are dense."""
     W = dg.Quantized(np.array([[0, 1]], np.int8), 1.0)
