@@ -9,17 +9,34 @@ from .errors import (
     StaleDataError,
     UnsupportedError,
 )
+from .ops.error_bound import error_bound
 from .ops.estimate import Estimate, estimate
 from .ops.gram import gram, sandwich
 from .ops.inspect import show_kernels, show_machine, structure
 from .ops.matmul import matmul
 from .ops.matmul_to_disk import matmul_to_disk
 from .ops.matmul_topk import matmul_topk
+from .ops.observers import MinMaxObserver, MovingAverageObserver, MSEObserver, Observer, PercentileObserver
 from .ops.plan import plan
+from .ops.quantization_error import QuantizationError, quantization_error
+from .ops.quantize import dequantize, fake_quantize, quantize
+from .ops.quantize_table import quantize_table
 from .ops.sddmm import sddmm
 from .ops.threads import get_num_threads, set_num_threads, threads
 from .planner.plan import Plan
-from .sparse import BSR, COO, CSC, CSR, Ragged, SparseArray, block_diag, hstack, open_matrix, vstack
+from .sparse import (
+    BSR,
+    COO,
+    CSC,
+    CSR,
+    Quantized,
+    Ragged,
+    SparseArray,
+    block_diag,
+    hstack,
+    open_matrix,
+    vstack,
+)
 
 __version__ = "0.1.0"
 
@@ -31,8 +48,15 @@ __all__ = [
     "DTypeError",
     "Estimate",
     "FormatError",
+    "MSEObserver",
     "MemoryBudgetError",
+    "MinMaxObserver",
+    "MovingAverageObserver",
+    "Observer",
+    "PercentileObserver",
     "Plan",
+    "QuantizationError",
+    "Quantized",
     "Ragged",
     "ShapeError",
     "SparseArray",
@@ -41,7 +65,10 @@ __all__ = [
     "__version__",
     "bfloat16",
     "block_diag",
+    "dequantize",
+    "error_bound",
     "estimate",
+    "fake_quantize",
     "float8_e4m3fn",
     "float8_e5m2",
     "get_num_threads",
@@ -52,6 +79,9 @@ __all__ = [
     "matmul_topk",
     "open_matrix",
     "plan",
+    "quantization_error",
+    "quantize",
+    "quantize_table",
     "sandwich",
     "sddmm",
     "set_num_threads",

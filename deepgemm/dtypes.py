@@ -14,15 +14,27 @@ __all__ = [
     "accumulator",
     "bfloat16",
     "canonical",
+    "code_bits",
+    "code_limits",
     "default_output",
     "float8_e4m3fn",
     "float8_e5m2",
+    "int2",
+    "int4",
+    "precision",
+    "quantized",
     "scipy_dtype",
+    "uint2",
+    "uint4",
 ]
 
 bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
 float8_e4m3fn: np.dtype[Any] = np.dtype(ml_dtypes.float8_e4m3fn)
 float8_e5m2: np.dtype[Any] = np.dtype(ml_dtypes.float8_e5m2)
+int4: np.dtype[Any] = np.dtype(ml_dtypes.int4)
+uint4: np.dtype[Any] = np.dtype(ml_dtypes.uint4)
+int2: np.dtype[Any] = np.dtype(ml_dtypes.int2)
+uint2: np.dtype[Any] = np.dtype(ml_dtypes.uint2)
 
 _FLOAT8 = (float8_e4m3fn, float8_e5m2)
 _HALF = (np.dtype(np.float16), bfloat16)
@@ -33,6 +45,10 @@ _STORED = (
     *_FLOAT8,
 )
 _STORED_SET = frozenset(_STORED)
+# What `numpy.finfo` and `numpy.iinfo` tell, for the dtypes that NumPy does not know; they have no types.
+_finfo: Any = ml_dtypes.finfo
+_iinfo: Any = ml_dtypes.iinfo
+_QUANTIZED = (*_SMALL_INTEGERS, int4, uint4, int2, uint2, *_FLOAT8)
 
 
 def canonical(dtype: npt.DTypeLike, argument: str = "dtype") -> np.dtype[Any]:
@@ -60,6 +76,65 @@ def canonical(dtype: npt.DTypeLike, argument: str = "dtype") -> np.dtype[Any]:
         names = ", ".join(str(known) for known in _STORED)
         raise DTypeError(f"{argument} has dtype {native}, expected one of: {names}")
     return native
+
+
+def quantized(dtype: npt.DTypeLike, argument: str = "dtype") -> np.dtype[Any]:
+    """Return `dtype` if matrices can be quantised to it.
+
+    Raises
+    ------
+    DTypeError
+        If they cannot; the message lists the dtypes.
+
+    Examples
+    --------
+    >>> quantized("int4")
+    dtype(int4)
+    """
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None  # a name that nobody knows
+    if found not in _QUANTIZED:
+        names = ", ".join(str(known) for known in _QUANTIZED)
+        raise DTypeError(f"{argument} is {dtype if found is None else found}, expected one of: {names}")
+    return found
+
+
+def code_bits(dtype: np.dtype[Any]) -> int:
+    """Return how many bits an element of a quantised matrix takes.
+
+    Examples
+    --------
+    >>> code_bits(quantized("int4")), code_bits(quantized("uint8"))
+    (4, 8)
+    """
+    return 8 if is_float(dtype) else int(_iinfo(dtype).bits)
+
+
+def code_limits(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Return the least and the greatest finite number of a dtype that matrices are quantised to.
+
+    Examples
+    --------
+    >>> code_limits(quantized("int4")), code_limits(quantized("float8_e4m3fn"))
+    ((-8, 7), (-448.0, 448.0))
+    """
+    if is_float(dtype):
+        return float(_finfo(dtype).min), float(_finfo(dtype).max)
+    return int(_iinfo(dtype).min), int(_iinfo(dtype).max)
+
+
+def precision(dtype: np.dtype[Any]) -> tuple[float, float, float]:
+    """Return the unit roundoff of a floating or complex dtype, its smallest and its largest number.
+
+    Examples
+    --------
+    >>> precision(np.dtype("complex64")) == (2.0**-24, 2.0**-149, float(np.finfo("float32").max))
+    True
+    """
+    found = _finfo(dtype if dtype.kind != "c" else dtype.type(0).real.dtype)
+    return float(found.eps) / 2, float(found.smallest_subnormal), float(found.max)
 
 
 def is_float(dtype: np.dtype[Any]) -> bool:

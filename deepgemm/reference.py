@@ -10,6 +10,7 @@ from .rounding import rounded
 from .stated.elementary import exp, log
 from .stated.lanes import dot, sddmm
 from .stated.products import matmul
+from .stated.quantised import dequantize, quantize
 from .stated.reductions import means, normalized, norms, sums, variances
 from .stated.segments import (
     segment_argmax,
@@ -28,6 +29,7 @@ from .stated.stacks import matmul_stack
 from .stated.symmetric import gram, sandwich
 
 __all__ = [
+    "dequantize",
     "dot",
     "exp",
     "fma",
@@ -40,6 +42,7 @@ __all__ = [
     "means",
     "normalized",
     "norms",
+    "quantize",
     "rounded",
     "sandwich",
     "sddmm",

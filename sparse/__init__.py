@@ -12,6 +12,7 @@ from .coo import COO
 from .csc import CSC
 from .csr import CSR
 from .mapped import open_matrix
+from .quantized import Quantized
 from .ragged import PaddingWaste, Ragged, concatenate
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "CSC",
     "CSR",
     "PaddingWaste",
+    "Quantized",
     "Ragged",
     "SparseArray",
     "block_diag",

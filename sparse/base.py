@@ -162,7 +162,7 @@ class SparseArray(Elementwise, Scaling, Reductions, Extremes, Indexing):
         """Return an array with the same structure and other values, sharing both.
 
         Nothing is validated again, and layouts that this array has already are refilled rather than
-        rebuilt, so re-weighting a matrix is cheap.
+        rebuilt where the dtype stays, so re-weighting a matrix is cheap.
 
         Parameters
         ----------
@@ -185,7 +185,10 @@ class SparseArray(Elementwise, Scaling, Reductions, Extremes, Indexing):
         dtype = canonical(data.dtype, f"{owner}: values")
         data = frozen(np.require(data, dtype, ["C", "A"]))
         arrays = (data, *self._arrays[1:])
-        result = self._trusted(self._shape, arrays, self._inspection, self._layouts)
+        same = dtype == self.dtype
+        result = self._trusted(self._shape, arrays, self._inspection, self._layouts if same else None)
+        if not same:
+            result._layouts.take_structure(self._layouts)
         if self._canonical is not None:
             result._merge = self._merge
             result._canonical = self._canonical.with_data(self._merge.apply(owner, data))

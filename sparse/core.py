@@ -1,4 +1,4 @@
-"""What every sparse array is made of: a shape, read-only parts, caches, and the hook of the products."""
+"""What every operand is made of: a shape, read-only parts, caches, and the hook of the products."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 Self = TypeVar("Self", bound="Operand")
+F = TypeVar("F", bound="Factor")
 ProductFunction = Callable[[Any, Any], Any]
 
 FORMATS: dict[str, type[Any]] = {}
@@ -30,13 +31,12 @@ class RecentPlan(Protocol):
     def _try(self, other: object) -> Any: ...
 
 
-class Operand:
-    """Storage and identity of a sparse array; the arithmetic is mixed in by `SparseArray`.
+class Factor:
+    """What can stand in a product: an immutable value with a shape, parts that may be shared, and caches.
 
     Attributes for the planner, private to the package:
 
-    - `_arrays`: the parts in the order of `_part_names`, read-only; `_data` is the first.
-    - `_inspection`: what the validation pass measured (None for coo).
+    - `_arrays`: the parts, read-only and contiguous.
     - `_layouts`: the `LayoutCache` of this array.
     - `_recent_left`, `_recent_right`: the plan that `A @ x` and `x @ A` try first, or None.
     - `_plans`, `_accounts`: dictionaries that only the planner reads and writes.
@@ -46,71 +46,32 @@ class Operand:
         "__weakref__",
         "_accounts",
         "_arrays",
-        "_block_fill",
-        "_canonical",
-        "_data",
         "_fingerprint",
-        "_inspection",
         "_layouts",
-        "_merge",
         "_plans",
         "_recent_left",
         "_recent_right",
         "_shape",
-        "_transposed",
     )
 
-    format: ClassVar[str]
-    _part_names: ClassVar[tuple[str, ...]]
     ndim: ClassVar[int] = 2
     __array_priority__: ClassVar[float] = 20.0  # above SciPy's 10.1
-    __hash__: ClassVar[None]  # type: ignore[assignment]  # `==` is element-wise
 
     _shape: tuple[int, int]
-    _data: Array
     _arrays: tuple[Array, ...]
-    _inspection: _core.Inspection | None
 
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if "format" in cls.__dict__:
-            FORMATS[cls.format] = cls
-
-    def _adopt(
-        self,
-        shape: tuple[int, int],
-        arrays: tuple[Array, ...],
-        inspection: _core.Inspection | None,
-        donor: LayoutCache | None = None,
+    def _hold(
+        self, shape: tuple[int, int], arrays: tuple[Array, ...], donor: LayoutCache | None = None
     ) -> None:
-        """Take validated, read-only parts as this array's own."""
+        """Take validated, read-only parts as this value's own."""
         self._shape = shape
         self._arrays = arrays
-        self._data = arrays[0]
-        self._inspection = inspection
         self._fingerprint: int = self._take_fingerprint()
         self._layouts = LayoutCache(self, donor)
-        self._block_fill: Any = None  # what the planner measured of blocks, once it looked
         self._plans: dict[Any, Any] = {}
         self._accounts: dict[Any, Any] = {}
         self._recent_left: RecentPlan | None = None
         self._recent_right: RecentPlan | None = None
-        self._canonical: Any = None  # the canonical copy, once it was asked for
-        self._merge: Any = None  # how that copy's values follow from these
-        self._transposed: Any = None  # the transpose, or a weak reference to what this transposes
-
-    @classmethod
-    def _trusted(
-        cls: type[Self],
-        shape: tuple[int, int],
-        arrays: tuple[Array, ...],
-        inspection: _core.Inspection | None = None,
-        donor: LayoutCache | None = None,
-    ) -> Self:
-        """Make an array of parts that are valid by construction."""
-        array = cls.__new__(cls)
-        array._adopt(shape, arrays, inspection, donor)
-        return array
 
     def _drop_plans(self) -> None:
         """Let go of all plans, and with them of the layouts that they hold."""
@@ -118,8 +79,8 @@ class Operand:
         self._plans.clear()
 
     def _take_fingerprint(self) -> int:
-        data, *structure = self._arrays
-        return _core.fingerprint(data if data.ndim == 1 else data.reshape(-1), *structure)
+        # In the order of memory, so that nothing is copied.
+        return _core.fingerprint(*(a if a.ndim == 1 else a.ravel(order="K") for a in self._arrays))
 
     def _check_fresh(self) -> None:
         """Raise if shared memory was seen to change since construction (some changes go unnoticed)."""
@@ -129,60 +90,15 @@ class Operand:
                 "make a new array of it, or use copy=True"
             )
 
-    # What it is
-
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return self._shape
 
     @property
-    def data(self) -> Array:
-        """The stored entries, read-only."""
-        return self._data
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Dtype of the stored entries."""
-        return self._data.dtype
-
-    @property
-    def nnz(self) -> int:
-        """Number of stored entries, explicit zeros and duplicates included."""
-        return self._data.size
-
-    @property
-    def size(self) -> int:
-        """The same as `nnz`, as in SciPy."""
-        return self._data.size
-
-    @property
-    def density(self) -> float:
-        """Stored entries as a share of all places; 0 for an empty matrix."""
-        places = self._shape[0] * self._shape[1]
-        return self.nnz / places if places else 0.0
-
-    @property
     def nbytes(self) -> int:
         """Memory of the parts, shared or not, in bytes; layouts are not counted."""
         return sum(array.nbytes for array in self._arrays)
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(shape={self._shape}, dtype={self.dtype}, nnz={self.nnz}, "
-            f"density={self.density:.3g}, memory={in_units(self.nbytes)})"
-        )
-
-    def __len__(self) -> NoReturn:
-        raise TypeError("the length of a sparse array is ambiguous; use shape[0] or nnz")
-
-    def __setitem__(self, key: object, value: object) -> NoReturn:
-        raise TypeError(f"{type(self).__name__} is immutable; with_data() gives it other entries")
-
-    def __array__(self, dtype: object = None, copy: object = None) -> NoReturn:
-        raise TypeError(
-            f"{type(self).__name__} is never made dense silently; use .toarray(), or .to_scipy() for SciPy"
-        )
 
     # The product
 
@@ -214,10 +130,106 @@ class Operand:
         """
         return self.__matmul__(other)
 
-    # Copies
-
-    def __copy__(self: Self) -> Self:
+    def __copy__(self: F) -> F:
         return self  # immutable
+
+
+class Operand(Factor):
+    """Storage and identity of a sparse array; the arithmetic is mixed in by `SparseArray`.
+
+    Beyond what every factor has, private to the package: `_data`, the first of `_arrays`, which are in the
+    order of `_part_names`, and `_inspection`, what the validation pass measured (None for coo).
+    """
+
+    __slots__ = ("_block_fill", "_canonical", "_data", "_inspection", "_merge", "_transposed")
+
+    format: ClassVar[str]
+    _part_names: ClassVar[tuple[str, ...]]
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # `==` is element-wise
+
+    _data: Array
+    _inspection: _core.Inspection | None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "format" in cls.__dict__:
+            FORMATS[cls.format] = cls
+
+    def _adopt(
+        self,
+        shape: tuple[int, int],
+        arrays: tuple[Array, ...],
+        inspection: _core.Inspection | None,
+        donor: LayoutCache | None = None,
+    ) -> None:
+        """Take validated, read-only parts as this array's own."""
+        self._hold(shape, arrays, donor)
+        self._data = arrays[0]
+        self._inspection = inspection
+        self._block_fill: Any = None  # what the planner measured of blocks, once it looked
+        self._canonical: Any = None  # the canonical copy, once it was asked for
+        self._merge: Any = None  # how that copy's values follow from these
+        self._transposed: Any = None  # the transpose, or a weak reference to what this transposes
+
+    @classmethod
+    def _trusted(
+        cls: type[Self],
+        shape: tuple[int, int],
+        arrays: tuple[Array, ...],
+        inspection: _core.Inspection | None = None,
+        donor: LayoutCache | None = None,
+    ) -> Self:
+        """Make an array of parts that are valid by construction."""
+        array = cls.__new__(cls)
+        array._adopt(shape, arrays, inspection, donor)
+        return array
+
+    # What it is
+
+    @property
+    def data(self) -> Array:
+        """The stored entries, read-only."""
+        return self._data
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the stored entries."""
+        return self._data.dtype
+
+    @property
+    def nnz(self) -> int:
+        """Number of stored entries, explicit zeros and duplicates included."""
+        return self._data.size
+
+    @property
+    def size(self) -> int:
+        """The same as `nnz`, as in SciPy."""
+        return self._data.size
+
+    @property
+    def density(self) -> float:
+        """Stored entries as a share of all places; 0 for an empty matrix."""
+        places = self._shape[0] * self._shape[1]
+        return self.nnz / places if places else 0.0
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(shape={self._shape}, dtype={self.dtype}, nnz={self.nnz}, "
+            f"density={self.density:.3g}, memory={in_units(self.nbytes)})"
+        )
+
+    def __len__(self) -> NoReturn:
+        raise TypeError("the length of a sparse array is ambiguous; use shape[0] or nnz")
+
+    def __setitem__(self, key: object, value: object) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} is immutable; with_data() gives it other entries")
+
+    def __array__(self, dtype: object = None, copy: object = None) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} is never made dense silently; use .toarray(), or .to_scipy() for SciPy"
+        )
+
+    # Copies
 
     def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
         return self.copy()
@@ -252,7 +264,7 @@ def _freeze(array: Array) -> Array:
 
 
 def in_units(nbytes: int) -> str:
-    """Return a number of bytes in the unit that fits."""
+    """Return a number of bytes with a readable unit."""
     size = float(nbytes)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024:
@@ -261,7 +273,7 @@ def in_units(nbytes: int) -> str:
     return f"{size:.1f} TiB"
 
 
-def _no_product(array: Operand, other: Any) -> Any:
+def _no_product(array: Factor, other: Any) -> Any:
     raise UnsupportedError("products need deepgemm.ops, which `import deepgemm` loads")
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ..config import settings
 
 if TYPE_CHECKING:
-    from .core import Operand
+    from .core import Factor
 
 
 class Layout(Protocol):
@@ -31,6 +31,9 @@ class Layout(Protocol):
 
 L = TypeVar("L", bound=Layout)
 
+STRUCTURE = "structure:"
+"""Prefix of the names of layouts that hold places only, no values: they serve entries of any dtype."""
+
 _DONATED = "donated:"  # prefix of a donor's layouts in the ledger
 
 
@@ -43,7 +46,7 @@ class LayoutCache:
 
     Parameters
     ----------
-    owner : Operand
+    owner : Factor
         The array; its plans are dropped together with a layout, because they would keep it alive.
     donor : LayoutCache or None
         Cache of an array with the same structure. Its layouts are offered by `donor(name)`.
@@ -51,16 +54,14 @@ class LayoutCache:
 
     __slots__ = ("__weakref__", "_donated", "_layouts", "_lock", "_owner", "_token")
 
-    def __init__(self, owner: Operand, donor: LayoutCache | None = None) -> None:
+    def __init__(self, owner: Factor, donor: LayoutCache | None = None) -> None:
         self._owner = weakref.ref(owner)
         self._layouts: dict[str, Layout] = {}
         self._donated: dict[str, Layout] = {}
         self._lock: tuple[int, threading.RLock] | None = None
         self._token = next(_tokens)
         if donor is not None:
-            self._donated = {**donor._donated, **donor._layouts}
-            for name, layout in self._donated.items():
-                _ledger.add(self, _DONATED + name, layout.nbytes)
+            self._take({**donor._donated, **donor._layouts})
 
     def names(self) -> frozenset[str]:
         """Return the names of the layouts that exist now."""
@@ -85,6 +86,20 @@ class LayoutCache:
     def donor(self, name: str) -> Layout | None:
         """Return the layout `name` of the array that this one got its structure from, if it had one."""
         return self._donated.get(name)
+
+    def take_structure(self, donor: LayoutCache) -> None:
+        """Offer what a donor with entries of another dtype knows of places: its layouts without values.
+
+        The names of others say what their entries are only beside the dtype of the array: "csr" are copied
+        ones.
+        """
+        known = {**donor._donated, **donor._layouts}
+        self._take({name: layout for name, layout in known.items() if name.startswith(STRUCTURE)})
+
+    def _take(self, donated: dict[str, Layout]) -> None:
+        self._donated = donated
+        for name, layout in donated.items():
+            _ledger.add(self, _DONATED + name, layout.nbytes)
 
     def get_or_build(self, name: str, build: Callable[[], L]) -> L:
         """Return the layout `name`, building it first if it does not exist.

@@ -20,7 +20,7 @@ FOLDERS = {
 # What each room may import, besides its own modules. A module belongs to the longest name that fits.
 GROUND = ("deepgemm.errors", "deepgemm.config", "deepgemm.dtypes", "deepgemm.rounding")
 CORE = ("deepgemm._core",)
-TYPES = (*GROUND, *CORE, "deepgemm.sparse")
+TYPES = (*GROUND, *CORE, "deepgemm.fma", "deepgemm.sparse")
 MEASURES = ("deepgemm.planner.structure", "deepgemm.planner.report", "deepgemm.kernels.registry")
 PLANNER = (*TYPES, *MEASURES, "deepgemm.planner")
 EVERYTHING = ("deepgemm",)
@@ -34,7 +34,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "deepgemm.kernels.registry": TYPES,
     "deepgemm.kernels": (*TYPES, *MEASURES),
     "deepgemm.planner": PLANNER,
-    "deepgemm.stated": (*TYPES, "deepgemm.fma"),
+    "deepgemm.stated": TYPES,
     "deepgemm.reference": ("deepgemm.fma", "deepgemm.rounding", "deepgemm.stated"),
     "deepgemm.rounding": ("deepgemm.errors", "deepgemm.dtypes"),
     "deepgemm.fma": GROUND,

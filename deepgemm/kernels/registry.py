@@ -79,6 +79,8 @@ class Kernel:
         The operation it serves.
     native : bool
         Whether it is compiled for each ISA, so that forcing an ISA concerns it.
+    quantized : bool
+        Whether it reads quantised operands; other kernels are not asked where there is one.
     summary : str
         One line for `show_kernels()`.
     """
@@ -87,6 +89,7 @@ class Kernel:
     provider: ClassVar[str] = "native"
     op: ClassVar[str] = "matmul"
     native: ClassVar[bool] = True
+    quantized: ClassVar[bool] = False
     summary: ClassVar[str] = ""
 
     def refuse(self, problem: Problem) -> str | None:

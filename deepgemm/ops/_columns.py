@@ -9,12 +9,13 @@ import numpy.typing as npt
 
 from ..sparse import convert
 from ..sparse.base import SparseArray
+from ..sparse.layouts import STRUCTURE
 from ..sparse.validate import index_dtype
 
 Array = npt.NDArray[Any]
 KernelOperand = tuple[Array, Array, Array, Array, Array, Array, Array | None]
 
-LAYOUT = "columns"
+LAYOUT = f"{STRUCTURE}columns"
 
 
 class Columns(NamedTuple):

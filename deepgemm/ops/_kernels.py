@@ -9,6 +9,7 @@ from ..kernels.native.csr_csr import CsrCsr, CsrCsrDense, CsrCsrTop
 from ..kernels.native.csr_tiled import Tiled
 from ..kernels.native.gemm import DenseAsCsr, Gemm
 from ..kernels.native.gemm_integer import GemmIntegers
+from ..kernels.native.quantized import Dequantized, DequantizedPanels, WholeGroups
 from ..kernels.native.sell import SellVector
 from ..kernels.native.split import SplitRows
 from ..kernels.scipy import NumPy, SciPy
@@ -29,6 +30,9 @@ registry.register(
     CsrCsr(),
     CsrCsrTop(),
     CsrCsrDense(),
+    DequantizedPanels(),
+    Dequantized(),
+    WholeGroups(),
     SciPy(),
     NumPy(),
 )

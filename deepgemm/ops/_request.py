@@ -21,12 +21,14 @@ from ..kernels import registry
 from ..planner import machine as machines
 from ..planner.account import total_spent
 from ..planner.plan import log
-from ..planner.problem import ANY_KERNEL, OperandSpec, Problem, Side, dtype_name
+from ..planner.problem import ANY_KERNEL, OperandSpec, Problem, Scaling, Side, dtype_name
 from ..planner.report import Report
 from ..planner.structure import DENSE_SAMPLE, LEAST_FILL, Structure, block_fill, measure, measure_dense
 from ..sparse.base import SparseArray
+from ..sparse.core import Factor
 from ..sparse.interop import from_scipy
 from ..sparse.layouts import _default_limit
+from ..sparse.quantized import Quantized
 
 # Seconds to look at one element somewhere in a dense operand, and the share of the product's time that
 # looking for zeros may take (DESIGN section 6).
@@ -41,6 +43,9 @@ LEAST_BLOCK_SAMPLE = 512
 MOST_BLOCK_SAMPLE = 4096
 # Without a hint, the seconds of products after which blocks are looked for.
 LOOK_SECONDS = LEAST_BLOCK_SAMPLE * BLOCK_SECONDS / SAMPLE_SHARE
+
+# The operations that take quantised operands.
+TAKE_QUANTIZED = ("matmul", "plan", "error_bound", "quantization_error")
 
 
 class Options(NamedTuple):
@@ -110,11 +115,18 @@ def positive(op: str, name: str, value: object, least: int = 1) -> int:
 
 
 def operand(op: str, name: str, value: Any, stacks: bool = False) -> Any:
-    """Return one of our sparse arrays, or a plain array in native byte order.
+    """Return one of our own arrays, or a plain array in native byte order.
 
-    Arrays have one or two dimensions, or with `stacks` any more.
+    Plain arrays have one or two dimensions, or with `stacks` any more.
     """
     if isinstance(value, SparseArray):
+        return value
+    if isinstance(value, Quantized):
+        if op not in TAKE_QUANTIZED:
+            raise UnsupportedError(
+                f"{op}: {name} is quantised, which only {', '.join(TAKE_QUANTIZED)} take; "
+                "dequantize() it first"
+            )
         return value
     if scipy.sparse.issparse(value):
         return from_scipy(f"{op}: {name}", value)
@@ -158,7 +170,7 @@ def check_shapes(op: str, left: Any, right: Any) -> None:
     """Raise unless the inner extents agree."""
     inner, rows = left.shape[-1], right.shape[0]
     if inner != rows:
-        name = "B" if isinstance(right, SparseArray) else "X"
+        name = "B" if isinstance(right, Factor) else "X"
         have = "columns" if left.ndim == 2 else "elements"
         against = "rows" if right.ndim == 2 else "elements"
         raise ShapeError(f"{op}: A has {inner} {have} but {name} has {rows} {against}")
@@ -254,9 +266,9 @@ def sparse_spec(array: SparseArray, block_sample: int = 0) -> OperandSpec:
     )
 
 
-def unseen(array: SparseArray) -> bool:
+def unseen(array: Any) -> bool:
     """Whether nobody has looked yet how far the entries of an operand fill blocks."""
-    return array.format == "csr" and array._block_fill is None
+    return isinstance(array, SparseArray) and array.format == "csr" and array._block_fill is None
 
 
 def _block_sample(array: Any, columns: int, wanted: Options, reuse: int | None, env: Settings) -> int:
@@ -273,6 +285,24 @@ def _block_sample(array: Any, columns: int, wanted: Options, reuse: int | None, 
         each = 2 * columns / machine.flop_rate(machine.isas[0], "float32")
         seconds = reuse * array.nnz * max(ENTRY_SECONDS, each) / machine.cores
     return int(min(seconds * SAMPLE_SHARE / BLOCK_SECONDS, MOST_BLOCK_SAMPLE))
+
+
+def quantized_spec(array: Quantized) -> OperandSpec:
+    """Return what the planner needs to know of a quantised operand."""
+    return OperandSpec(
+        "quantized",
+        array.shape,
+        dtype_name(array.dtype),
+        Structure(array.size, 1.0),
+        order="C" if array.stored.flags.c_contiguous else "F",
+        layouts=tuple(sorted(array._layouts.names())),
+        scaling=Scaling(
+            array.block,
+            dtype_name(array.scales.dtype),
+            array.zero_points is not None,
+            array.offsets is not None,
+        ),
+    )
 
 
 _NOT_LOOKED_AT = Structure(0, 1.0)
@@ -304,6 +334,22 @@ def zero_structure(
     return measure_dense(array, samples) if samples >= LEAST_SAMPLE else _NOT_LOOKED_AT
 
 
+def _spec(array: Any, block_sample: int, structure: Structure) -> OperandSpec:
+    if isinstance(array, SparseArray):
+        return sparse_spec(array, block_sample)
+    if isinstance(array, Quantized):
+        return quantized_spec(array)
+    return dense_spec(array, structure)
+
+
+def arithmetic_dtype(array: Any) -> np.dtype[Any]:
+    """Return the dtype that an operand has in a product: quantised values stand for float32 numbers."""
+    return _FLOAT32 if isinstance(array, Quantized) else array.dtype
+
+
+_FLOAT32 = np.dtype(np.float32)
+
+
 def problem_of(
     op: str,
     left: Any,
@@ -318,22 +364,24 @@ def problem_of(
     stack: tuple[int, ...] = (),
 ) -> Problem:
     """Return the problem that the planner is asked to solve."""
-    chain, output = output_dtype(op, left.dtype, right.dtype, right.shape[0], wanted.dtype)
+    chain, output = output_dtype(
+        op, arithmetic_dtype(left), arithmetic_dtype(right), right.shape[0], wanted.dtype
+    )
     elements = math.prod(left.shape[:-1]) * math.prod(right.shape[1:]) * max(math.prod(stack[:-2]), 1)
     if elements * output.itemsize > sys.maxsize:
         raise MemoryError(f"{op}: a result of {elements:,} elements of {output} exceeds every memory")
-    left_sparse, right_sparse = isinstance(left, SparseArray), isinstance(right, SparseArray)
     owner = left if fixed == "left" else right
-    accounts = owner._accounts if isinstance(owner, SparseArray) else None
+    accounts = owner._accounts if isinstance(owner, Factor) else None
     spent = total_spent(accounts.values()) if accounts else ()
     limit = _core.limit()
+    left_sparse, right_sparse = isinstance(left, SparseArray), isinstance(right, SparseArray)
     looks = 0
     if left_sparse != right_sparse:
         other = right if left_sparse else left
         looks = _block_sample(owner, other.size // max(owner.shape[left_sparse], 1), wanted, reuse, env)
     return Problem(
-        sparse_spec(left, looks) if left_sparse else dense_spec(left, structures[0]),
-        sparse_spec(right, looks) if right_sparse else dense_spec(right, structures[1]),
+        _spec(left, looks, structures[0]),
+        _spec(right, looks, structures[1]),
         dtype_name(chain),
         dtype_name(output),
         fixed,

@@ -68,8 +68,13 @@ def _within(
 
 def limit_plan(plan: Plan, env: Settings) -> Plan:
     """Return the plan; that of two sparse operands refuses what this machine cannot hold."""
-    if isinstance(plan, SparsePlan) and registry.find(OP, plan.kernel).native:
-        fixed, decision = plan._owner, plan.decision
+    if (
+        isinstance(plan, SparsePlan)
+        and len(plan.problem.sparse_sides) == 2
+        and registry.find(OP, plan.kernel).native
+    ):
+        fixed: Any = plan._owner
+        decision = plan.decision
 
         def run(other: SparseArray, out: Any) -> CSR:
             left, right = (fixed, other) if decision.problem.fixed == "left" else (other, fixed)

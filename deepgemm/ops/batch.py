@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import accumulator
-from ..errors import ShapeError
+from ..errors import ShapeError, UnsupportedError
 from ..planner.problem import Side
 from ..planner.stacks import folds
+from ..sparse.quantized import Quantized
 
 __all__ = ["refuse_stacks", "shown"]
 
@@ -47,7 +48,13 @@ def shown(stack: Any, fixed: Side, dtype: np.dtype[Any]) -> Any:
 
 def refuse_stacks(op: str, left: Any, right: Any) -> None:
     """Raise if an operand of a product without a sparse one has more than two axes."""
+    quantised = isinstance(left, Quantized) or isinstance(right, Quantized)
     for name, array in (("A", left), ("X", right)):
+        if array.ndim > 2 and quantised:
+            raise UnsupportedError(
+                f"{op}: {name} has {array.ndim} dimensions, expected 1 or 2 beside a quantised operand; "
+                "stacks meet a sparse operand, or multiply their matrices one by one"
+            )
         if array.ndim > 2:
             raise ShapeError(
                 f"{op}: {name} has {array.ndim} dimensions, expected 1 or 2; stacks meet a sparse operand"

@@ -19,6 +19,8 @@ from ..planner.plan import Plan, build, decide
 from ..planner.problem import Side
 from ..rounding import rounded
 from ..sparse.base import SparseArray, register_product
+from ..sparse.core import Factor
+from ..sparse.quantized import Quantized
 from . import _kernels as _kernels
 from . import _request as request
 from . import batch
@@ -57,7 +59,7 @@ def matmul(
 
     Parameters
     ----------
-    A, B : sparse array or array_like
+    A, B : sparse array, Quantized or array_like
         Of shape (m, k) and (k, n), or a vector of length k in place of one of them. Sparse arrays of
         SciPy are used without a copy. A dense operand beside a sparse one may be a stack of matrices, as
         in `numpy.matmul`: the last two axes are multiplied, the others stay.
@@ -110,6 +112,8 @@ def matmul(
     Notes
     -----
     O(nnz n) for a sparse operand, O(m k n) for two dense ones, O(multiply-adds) for two sparse ones.
+    A quantised operand stands for the float32 matrix `dequantize()`; two that hold whole numbers are summed
+    exactly for each group of scales.
 
     Examples
     --------
@@ -140,7 +144,8 @@ def matmul(
     env = request.current_settings()
     wanted = request.options("matmul", dtype, threads, kernel, reproducible, env)
     left = request.operand("matmul", "A", A, stacks=True)
-    right = request.operand("matmul", "B" if isinstance(B, SparseArray) else "X", B, stacks=True)
+    right = request.operand("matmul", "B" if isinstance(B, Factor) else "X", B, stacks=True)
+    left, right = _beside_sparse(left, right)
     if values is not None:
         return weighted(
             "matmul", left, right, values, out, wanted, lambda a, b: _multiply(a, b, None, wanted, env)
@@ -158,36 +163,38 @@ def matmul(
 
 
 def _multiply(left: Any, right: Any, out: Any, wanted: request.Options, env: Settings) -> Any:
-    if isinstance(left, SparseArray):
+    if isinstance(left, Quantized) and isinstance(right, Quantized):
+        return _both_quantized(left, right, out, wanted, env)
+    if isinstance(left, Factor):
         return _planned(left, "left", right, wanted, env)(right, out=out)
-    if isinstance(right, SparseArray):
+    if isinstance(right, Factor):
         return _planned(right, "right", left, wanted, env)(left, out=out)
     return _both_dense(left, right, out, wanted, env)
 
 
-def _left_product(array: SparseArray, other: Any) -> Any:
+def _left_product(array: Factor, other: Any) -> Any:
     """`array @ other`, where the most recent plan did not fit."""
     value = _operator_operand("X", other)
     if value is NotImplemented:
         return NotImplemented
     env = request.current_settings()
     wanted = request.default_options(env)
-    if isinstance(value, SparseArray):
-        return sparse_product(array, value, wanted, env)
+    if isinstance(value, Factor):
+        return _both_ours(array, value, wanted, env)
     plan = _planned(array, "left", value, wanted, env)
     array._recent_left = plan
     return plan(value)
 
 
-def _right_product(array: SparseArray, other: Any) -> Any:
+def _right_product(array: Factor, other: Any) -> Any:
     """`other @ array`, where the most recent plan did not fit."""
     value = _operator_operand("A", other)
     if value is NotImplemented:
         return NotImplemented
     env = request.current_settings()
     wanted = request.default_options(env)
-    if isinstance(value, SparseArray):
-        return sparse_product(value, array, wanted, env)
+    if isinstance(value, Factor):
+        return _both_ours(value, array, wanted, env)
     plan = _planned(array, "right", value, wanted, env)
     array._recent_right = plan
     return plan(value)
@@ -195,7 +202,7 @@ def _right_product(array: SparseArray, other: Any) -> Any:
 
 def _operator_operand(name: str, other: Any) -> Any:
     """Return the checked operand; NotImplemented for objects that are no arrays at all."""
-    if not isinstance(other, np.ndarray | SparseArray) and not scipy.sparse.issparse(other):
+    if not isinstance(other, np.ndarray | Factor) and not scipy.sparse.issparse(other):
         with contextlib.suppress(ValueError):  # ragged lists: the message comes from `operand`
             other = np.asarray(other)
             if other.dtype == object:
@@ -203,7 +210,7 @@ def _operator_operand(name: str, other: Any) -> Any:
     return request.operand("matmul", name, other, stacks=True)
 
 
-def _planned(owner: SparseArray, fixed: Side, other: Any, wanted: request.Options, env: Settings) -> Plan:
+def _planned(owner: Factor, fixed: Side, other: Any, wanted: request.Options, env: Settings) -> Plan:
     """Return the plan of `owner` with operands like `other`: the kept one, unless its account is due."""
     flags = other.flags
     order = 0 if flags.c_contiguous else 1 if flags.f_contiguous else 2
@@ -216,9 +223,11 @@ def _planned(owner: SparseArray, fixed: Side, other: Any, wanted: request.Option
 
 
 def _new_plan(
-    owner: SparseArray, fixed: Side, other: Any, wanted: request.Options, env: Settings, key: Any
+    owner: Factor, fixed: Side, other: Any, wanted: request.Options, env: Settings, key: Any
 ) -> Plan:
-    seen = batch.shown(other, fixed, owner.dtype)
+    if isinstance(owner, Quantized):
+        batch.refuse_stacks("matmul", *((owner, other) if fixed == "left" else (other, owner)))
+    seen = batch.shown(other, fixed, request.arithmetic_dtype(owner))
     left, right = (owner, seen) if fixed == "left" else (seen, owner)
     request.check_shapes("matmul", left, right)
     owner._check_fresh()
@@ -246,7 +255,7 @@ def _new_plan(
 _NEW = Account()
 
 
-def _settle(owner: SparseArray, key: Any, plan: Plan | None) -> None:
+def _settle(owner: Factor, key: Any, plan: Plan | None) -> None:
     """Enter what a plan has cost into the operand's account."""
     if plan is None:
         return
@@ -256,6 +265,36 @@ def _settle(owner: SparseArray, key: Any, plan: Plan | None) -> None:
     while len(accounts) >= MOST_ACCOUNTS:
         accounts.pop(next(iter(accounts)), None)
     accounts[key] = settle(before, plan.decision.choice, calls, lost, fastest)
+
+
+def _both_ours(left: Factor, right: Factor, wanted: request.Options, env: Settings) -> Any:
+    first, second = _beside_sparse(left, right)
+    if isinstance(first, SparseArray) and isinstance(second, SparseArray):
+        return sparse_product(first, second, wanted, env)
+    return _multiply(first, second, None, wanted, env)
+
+
+def _beside_sparse(left: Any, right: Any) -> tuple[Any, Any]:
+    """Return the operands, a quantised one beside a sparse one as the dense matrix that it stands for.
+
+    Kernels for sparse operands read no quantised ones.
+    """
+    if isinstance(left, SparseArray) and isinstance(right, Quantized):
+        request.check_shapes("matmul", left, right)
+        return left, right.dequantize()
+    if isinstance(left, Quantized) and isinstance(right, SparseArray):
+        request.check_shapes("matmul", left, right)
+        return left.dequantize(), right
+    return left, right
+
+
+def _both_quantized(
+    left: Quantized, right: Quantized, out: Any, wanted: request.Options, env: Settings
+) -> Any:
+    request.check_shapes("matmul", left, right)
+    problem = request.problem_of("matmul", left, right, "left", wanted, env)
+    decision = decide(problem, machines.current(env.cache_dir))
+    return build(decision, left, right, FOR_GOOD, wanted.threads, env)(right, out=out)
 
 
 def _both_dense(left: Any, right: Any, out: Any, wanted: request.Options, env: Settings) -> Any:

@@ -14,6 +14,8 @@ from ..planner.plan import Plan, build, decide
 from ..planner.problem import Side
 from ..planner.structure import Structure
 from ..sparse.base import SparseArray
+from ..sparse.core import Factor
+from ..sparse.quantized import Quantized
 from . import _kernels as _kernels
 from . import _request as request
 from . import batch
@@ -38,11 +40,11 @@ def plan(
 
     Parameters
     ----------
-    A, B : sparse array or array_like
+    A, B : sparse array, Quantized or array_like
         The operands, as for `matmul`, stacks included. Of the one that is not fixed only shape, dtype and
         order matter.
     fixed : {"left", "right"}, optional
-        The operand to keep. By default the sparse one; of two sparse ones the left. Two dense
+        The operand to keep. By default the sparse or quantised one; of two such the left. Two dense
         operands need it when `reuse` is given.
     reuse : int, optional
         How many products will follow. Layouts that pay for themselves within so many are built now;
@@ -80,12 +82,21 @@ def plan(
     if reuse is not None:
         reuse = request.positive("plan", "reuse", reuse, least=0)
     left = request.operand("plan", "A", A, stacks=True)
-    right = request.operand("plan", "B" if isinstance(B, SparseArray) else "X", B, stacks=True)
+    right = request.operand("plan", "B" if isinstance(B, Factor) else "X", B, stacks=True)
     left, right, stack = _without_stack(left, right)
     request.check_shapes("plan", left, right)
     for array in (left, right):
-        if isinstance(array, SparseArray):
+        if isinstance(array, Factor):
             array._check_fresh()
+    if (
+        isinstance(left, Factor)
+        and isinstance(right, Factor)
+        and isinstance(left, Quantized) != isinstance(right, Quantized)
+    ):
+        raise UnsupportedError(
+            "plan: a sparse operand with a quantised one has no plan; plan a dense with a quantised one, "
+            "two quantised ones, two sparse ones, or the sparse one with dequantize()"
+        )
     machine = machines.current(env.cache_dir)
     side, structures = _fixed_side(left, right, fixed, reuse, machine, wanted)
     if reuse is not None and stack and stack[-2:] == (right if side == "left" else left).shape:
@@ -117,16 +128,17 @@ def _fixed_side(
 ) -> tuple[Side, tuple[Structure, Structure]]:
     """Return the operand to keep, and what was seen of dense operands in choosing it."""
     seen = (request._NOT_LOOKED_AT, request._NOT_LOOKED_AT)
-    left_sparse, right_sparse = isinstance(left, SparseArray), isinstance(right, SparseArray)
-    if left_sparse != right_sparse:
-        side: Side = "left" if left_sparse else "right"
+    left_ours, right_ours = isinstance(left, Factor), isinstance(right, Factor)
+    if left_ours != right_ours:
+        side: Side = "left" if left_ours else "right"
         if fixed not in (None, side):
+            kind = "quantised" if isinstance(left if left_ours else right, Quantized) else "sparse"
             raise UnsupportedError(
-                f"plan: fixed={fixed!r} names a dense operand, but a plan keeps the sparse one; "
-                "use matmul for ever new sparse operands"
+                f"plan: fixed={fixed!r} names a dense operand, but a plan keeps the {kind} one; "
+                f"use matmul for ever new {kind} operands"
             )
         return side, seen
-    if left_sparse:
+    if left_ours:
         return fixed or "left", seen
     if fixed is None and reuse is not None:
         raise ValueError("plan: fixed must be 'left' or 'right' when reuse is given for two dense operands")

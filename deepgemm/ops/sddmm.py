@@ -11,6 +11,7 @@ from .. import _core
 from ..errors import DTypeError, FormatError, ShapeError
 from ..rounding import rounded
 from ..sparse.base import SparseArray
+from ..sparse.core import Factor
 from ..sparse.csr import CSR
 from . import _request as request
 
@@ -135,7 +136,7 @@ def masked(
 
 def _dense(op: str, name: str, value: Any) -> Array:
     array = request.matrix(op, name, value)
-    if isinstance(array, SparseArray):
+    if isinstance(array, Factor):
         raise FormatError(f"{op}: {name} is a {type(array).__name__}, expected a dense array")
     result: Array = array
     return result

@@ -11,6 +11,8 @@ from .. import _core
 from ..errors import DTypeError, FormatError, ShapeError, UnsupportedError
 from ..rounding import rounded
 from ..sparse.base import SparseArray
+from ..sparse.core import Factor
+from ..sparse.layouts import STRUCTURE
 from ..sparse.resort import lines_of
 from . import _request as request
 
@@ -124,7 +126,7 @@ def weighted(
 def _sets(op: str, array: SparseArray, values: Any) -> Array:
     sets = request.operand(op, "values", values, stacks=True)
     own = array.data.shape
-    if isinstance(sets, SparseArray) or sets.shape[max(sets.ndim - len(own), 0) :] != own:
+    if isinstance(sets, Factor) or sets.shape[max(sets.ndim - len(own), 0) :] != own:
         expected = ", ".join(map(str, ("...", *own)))
         raise FormatError(
             f"{op}: values has shape {sets.shape}, expected ({expected}): a value for each stored entry"
@@ -204,7 +206,7 @@ def _lines(array: SparseArray, base: Any, wanted: str) -> tuple[Array, Array, Ar
     if base.format == wanted:
         return base.indptr, base.indices, None
     cache = array._layouts
-    name = f"structure:{wanted}"
+    name = f"{STRUCTURE}{wanted}"
     donor = cache.donor(name)
     made: Structure = cache.get_or_build(
         name, lambda: donor if isinstance(donor, Structure) else Structure(*lines_of(base, wanted))

@@ -86,6 +86,8 @@ class Choice(NamedTuple):
 def rank(problem: Problem, machine: Machine) -> tuple[Candidate, ...]:
     """Return all kernels of the operation: those that can serve by predicted time, then the refused.
 
+    With a quantised operand these are the kernels that read one, and without the others.
+
     Notes
     -----
     A time that was measured for this problem replaces the prediction. Kernels not yet measured get
@@ -94,7 +96,10 @@ def rank(problem: Problem, machine: Machine) -> tuple[Candidate, ...]:
     """
     served: list[Candidate] = []
     refused: list[Candidate] = []
+    quantized = bool(problem.quantized_sides)
     for kernel in registry.kernels(problem.op):
+        if kernel.quantized != quantized and kernel.name != problem.choice.algorithm:
+            continue  # as another operation: a table of all of them would hide the few that matter
         candidate = _evaluate(kernel, problem, machine)
         (served if candidate.refused is None else refused).append(candidate)
     if problem.measured:
@@ -173,6 +178,8 @@ def _evaluate(kernel: registry.Kernel, problem: Problem, machine: Machine) -> Ca
         reason = f"{isa} does not run on this CPU or is not compiled in"
     elif choice.isa is not None and choice.algorithm is not None and not kernel.native:
         reason = "is not compiled for ISAs"
+    elif kernel.quantized != bool(problem.quantized_sides):
+        reason = "wants a quantised operand" if kernel.quantized else "reads no quantised operands"
     else:
         reason = kernel.refuse(problem)
     if reason is not None:

@@ -13,10 +13,13 @@ import numpy as np
 
 from .. import _core
 from ..config import Settings
-from ..errors import DTypeError, ShapeError, UnsupportedError
+from ..errors import DTypeError, FormatError, ShapeError, UnsupportedError
 from ..kernels import registry
 from ..rounding import rounded
 from ..sparse.base import SparseArray
+from ..sparse.core import Factor
+from ..sparse.quantized import Quantized
+from ..sparse.quantized_blocks import described
 from .account import Terms
 from .candidates import Candidate, Choice, choose, rank
 from .machine import Machine
@@ -24,7 +27,7 @@ from .problem import OperandSpec, Problem
 from .report import Report, Table, count, join, seconds, size
 from .stacks import FoldedCallback, runner_options
 
-__all__ = ["Decision", "Plan", "SparsePlan", "build", "decide", "log", "replay"]
+__all__ = ["Decision", "Plan", "QuantizedPlan", "SparsePlan", "build", "decide", "log", "replay"]
 
 FORMAT = 1  # of `to_json`
 
@@ -60,6 +63,11 @@ class Decision(NamedTuple):
             (f"{side} structure", _structure(spec))
             for side, spec in (("left", problem.left), ("right", problem.right))
             if spec.sparse or spec.structure.zero_share is not None
+        ]
+        facts += [
+            (f"{side} scaling", _scaling(spec))
+            for side, spec in (("left", problem.left), ("right", problem.right))
+            if spec.scaling is not None
         ]
         if problem.stack:
             how = "side by side as one matrix" if problem.folded else "one after the other"
@@ -201,23 +209,43 @@ class SparsePlan(Plan):
 
     __slots__ = ("_owner", "_run")
 
-    _owner: SparseArray
+    _owner: Factor
     _run: Callable[[Any, Any], Any]
 
     def __call__(self, other: Any, *, out: Any = None) -> Any:
         """Return the sparse product with `other`."""
-        op, spec = self.problem.op, self.problem.other_spec
         if out is not None:
+            op = self.problem.op
             raise UnsupportedError(f"{op}: out= takes dense results; that of two sparse operands is sparse")
-        if not isinstance(other, SparseArray):
-            raise DTypeError(f"{op}: this plan expects a sparse operand, got {type(other).__name__}")
+        return self._checked(other, SparseArray, "sparse", None)
+
+    def _checked(self, other: Any, kind: type[SparseArray] | type[Quantized], name: str, out: Any) -> Any:
+        """Run with an operand of the class, shape and dtype that this plan was made for."""
+        op, spec = self.problem.op, self.problem.other_spec
+        if not isinstance(other, kind):
+            raise DTypeError(f"{op}: this plan expects a {name} operand, got {type(other).__name__}")
         if other.shape != spec.shape:
             raise ShapeError(f"{op}: this plan expects an operand of shape {spec.shape}, got {other.shape}")
         if other.dtype != spec.dtype:
             raise DTypeError(f"{op}: this plan expects an operand of dtype {spec.dtype}, got {other.dtype}")
         self._owner._check_fresh()
         other._check_fresh()
-        return self._run(other, None)
+        return self._run(other, out)
+
+
+class QuantizedPlan(SparsePlan):
+    """A plan whose other operand is quantised; its result is dense."""
+
+    __slots__ = ()
+
+    def __call__(self, other: Any, *, out: Any = None) -> Any:
+        """Return the product with `other`."""
+        problem = self.problem
+        if isinstance(other, Quantized) and (other.offsets is not None) != _has_offsets(problem.other_spec):
+            raise DTypeError(f"{problem.op}: this plan expects an operand with the same kind of scaling")
+        if out is not None:
+            _check_out(problem, out, self._owner, other)
+        return self._checked(other, Quantized, "quantised", out)
 
 
 def decide(problem: Problem, machine: Machine) -> Decision:
@@ -282,8 +310,8 @@ def build(
     fixed = left if problem.fixed == "left" else right
     if options.verbose:
         log(decision.explain())
-    if len(problem.sparse_sides) == 2:
-        sparse = SparsePlan()
+    if len(problem.sparse_sides) == 2 or len(problem.quantized_sides) == 2:
+        sparse = SparsePlan() if problem.sparse_sides else QuantizedPlan()
         assert executable.callback is not None
         sparse.decision, sparse._owner, sparse._run = decision, fixed, executable.callback
         return sparse
@@ -394,11 +422,30 @@ def _matrix(shape: tuple[int, ...], side: str, fixed_is_vector: bool) -> tuple[i
 
 def _guards(fixed: Any, problem: Problem) -> tuple[Any, ...]:
     """Return the arrays whose change makes the plan stale."""
-    if isinstance(fixed, SparseArray):
+    if isinstance(fixed, Factor):
         return fixed._arrays
     # Only plans that were asked for outlive the caller's next statement.
     contiguous = fixed.flags.c_contiguous or fixed.flags.f_contiguous
     return (fixed,) if problem.reuse is not None and contiguous else ()
+
+
+def _has_offsets(spec: OperandSpec) -> bool:
+    return spec.scaling is not None and spec.scaling.offsets
+
+
+def _check_out(problem: Problem, out: Any, *operands: Any) -> None:
+    """Check where a result is to be written, as plans with dense operands do in C++."""
+    if not isinstance(out, np.ndarray):
+        raise DTypeError(f"{problem.op}: out must be a numpy.ndarray, got {type(out).__name__}")
+    if out.shape != problem.output_shape:
+        raise ShapeError(f"{problem.op}: out has shape {out.shape}, expected {problem.output_shape}")
+    if out.dtype != problem.output:
+        raise DTypeError(f"{problem.op}: out has dtype {out.dtype}, expected {problem.output}")
+    if not out.flags.writeable:
+        raise FormatError(f"{problem.op}: out is read-only")
+    parts = [part for x in operands if isinstance(x, Factor) for part in x._arrays]
+    if any(np.may_share_memory(out, part) for part in parts):
+        raise FormatError(f"{problem.op}: out shares memory with an operand; pass a separate array")
 
 
 def _with_isa(decision: Decision, isa: str) -> Decision:
@@ -424,6 +471,13 @@ def _layout(candidate: Candidate) -> str:
 def _describe(spec: OperandSpec) -> str:
     shape = " × ".join(map(count, spec.shape))
     return f"{spec.format} {spec.dtype} {shape}"
+
+
+def _scaling(spec: OperandSpec) -> str:
+    assert spec.scaling is not None
+    block, dtype, zero_points, offsets = spec.scaling
+    extra = " and zero point" if zero_points else " and offset" if offsets else ""
+    return described((spec.shape[0], spec.shape[1]), block, dtype, extra)
 
 
 def _structure(spec: OperandSpec) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from ..config import KernelChoice
 from .structure import Structure
 
-__all__ = ["NormalForm", "OperandSpec", "Problem", "Side", "dtype_name"]
+__all__ = ["NormalForm", "OperandSpec", "Problem", "Scaling", "Side", "dtype_name"]
 
 Side = Literal["left", "right"]
 
@@ -29,6 +29,25 @@ def dtype_name(dtype: np.dtype[Any]) -> str:
     return name
 
 
+class Scaling(NamedTuple):
+    """How the values of a quantised operand are scaled.
+
+    Attributes
+    ----------
+    block : tuple of int
+        Rows and columns that share a scale.
+    dtype : str
+        Of the scales.
+    zero_points, offsets : bool
+        Whether there are any.
+    """
+
+    block: tuple[int, int]
+    dtype: str
+    zero_points: bool
+    offsets: bool
+
+
 @dataclass(frozen=True)
 class OperandSpec:
     """One operand as the planner sees it.
@@ -36,7 +55,7 @@ class OperandSpec:
     Attributes
     ----------
     format : str
-        "dense", "csr", "csc", "coo" or "bsr".
+        "dense", "csr", "csc", "coo", "bsr" or "quantized".
     shape : tuple of int
         One or two extents; a vector stays one-dimensional.
     dtype : str
@@ -53,6 +72,8 @@ class OperandSpec:
         Layouts of an array with the same structure, which only need new values.
     blocksize : tuple of int or None
         Rows and columns of the blocks of a BSR operand.
+    scaling : Scaling or None
+        Of a quantised operand.
     """
 
     format: str
@@ -64,11 +85,17 @@ class OperandSpec:
     layouts: tuple[str, ...] = ()
     donors: tuple[str, ...] = ()
     blocksize: tuple[int, int] | None = None
+    scaling: Scaling | None = None
 
     @property
     def sparse(self) -> bool:
         """Whether zeros of this operand are structural."""
-        return self.format != "dense"
+        return self.format not in ("dense", "quantized")
+
+    @property
+    def whole(self) -> bool:
+        """Whether this operand is quantised to whole numbers, so that sums of products are exact."""
+        return self.scaling is not None and not self.scaling.offsets and "int" in self.dtype
 
 
 class NormalForm(NamedTuple):
@@ -153,10 +180,13 @@ class Problem:
         # the fields: they take no part in equality, hashing or JSON.
         left, right = self.left, self.right
         sides: tuple[Side, ...] = ()
-        if left.format != "dense":
-            sides = ("left",)
-        if right.format != "dense":
-            sides = (*sides, "right")
+        quantized: tuple[Side, ...] = ()
+        named: tuple[tuple[Side, OperandSpec], ...] = (("left", left), ("right", right))
+        for side, spec in named:
+            if spec.format == "quantized":
+                quantized = (*quantized, side)
+            elif spec.format != "dense":
+                sides = (*sides, side)
         m, k = left.shape if len(left.shape) == 2 else (1, *left.shape)
         extents = m, k, right.shape[1] if len(right.shape) == 2 else 1
         fixed, other = (left, right) if self.fixed == "left" else (right, left)
@@ -165,6 +195,7 @@ class Problem:
             casts = (*casts, "output")
         self.__dict__.update(
             sparse_sides=sides,
+            quantized_sides=quantized,
             extents=extents,
             normal=_normal(self, sides[0], extents) if len(sides) == 1 else None,
             fixed_spec=fixed,
@@ -178,6 +209,8 @@ class Problem:
     if TYPE_CHECKING:
         sparse_sides: ClassVar[tuple[Side, ...]]
         """The sides on which a sparse operand stands."""
+        quantized_sides: ClassVar[tuple[Side, ...]]
+        """The sides on which a quantised operand stands."""
         extents: ClassVar[tuple[int, int, int]]
         """Rows, inner length and columns of the product; a missing extent counts as one."""
         normal: ClassVar[NormalForm]
@@ -219,6 +252,9 @@ class Problem:
                 spec[name] = tuple(spec[name])
             if spec["blocksize"] is not None:
                 spec["blocksize"] = tuple(spec["blocksize"])
+            if spec.get("scaling") is not None:
+                block, *rest = spec["scaling"]
+                spec["scaling"] = Scaling(tuple(block), *rest)
             values[side] = OperandSpec(**spec)
         values["choice"] = KernelChoice(**values["choice"])
         for name in ("spent", "measured"):

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from .. import dtypes
 from ..errors import FormatError
 from ..rounding import rounded
+from ..sparse.quantized import Quantized
 
 Array: TypeAlias = npt.NDArray[Any]
 # A value as the arithmetic sees it: (x,) for real and integer dtypes, (re, im) for complex ones.
@@ -72,8 +73,8 @@ def is_sparse(operand: Any) -> bool:
 
 
 def as_operand(operand: Any) -> Any:
-    """Return a sparse matrix as it is and anything else as an array."""
-    return operand if is_sparse(operand) else np.asarray(operand)
+    """Return a sparse or quantised matrix as it is and anything else as an array."""
+    return operand if is_sparse(operand) or isinstance(operand, Quantized) else np.asarray(operand)
 
 
 def parts_of(values: Array, accumulator: np.dtype[Any]) -> Parts:

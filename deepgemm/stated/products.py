@@ -10,8 +10,10 @@ import numpy.typing as npt
 from .. import dtypes
 from ..errors import ShapeError
 from ..rounding import rounded
+from ..sparse.quantized import Quantized
 from .lanes import dot
 from .operands import Array, as_operand, canonical_rows, entries_of, is_sparse, joined, parts_of, zeros
+from .quantised import dequantize, whole_product
 from .steps import Step, step_of
 
 
@@ -28,11 +30,13 @@ def matmul(A: Any, B: Any, *, dtype: npt.DTypeLike | None = None) -> Array:
     their common dtype, bool is or-and. Entries stored more than once are summed first, in storage order, in
     the accumulator dtype of their own dtype, and rounded back to it once, so that the product is the one of
     the canonical matrix.
+    Quantised operands are dequantised first, see `dequantize`, unless both hold whole numbers: then sums are
+    exact for each group of scales, see `deepgemm.stated.quantised.whole_product`.
 
     Parameters
     ----------
-    A, B : array_like or sparse matrix
-        Operands with one or two axes: arrays, SciPy sparse matrices, deepgemm sparse arrays. Shapes are
+    A, B : array_like, sparse matrix or Quantized
+        Operands with one or two axes: arrays, SciPy sparse matrices, deepgemm arrays. Shapes are
         ``(m, k)`` and ``(k, n)``; a vector is a row on the left and a column on the right. Two vectors are
         multiplied by `dot`.
     dtype : dtype_like, optional
@@ -73,6 +77,9 @@ def matmul(A: Any, B: Any, *, dtype: npt.DTypeLike | None = None) -> Array:
     inner = A.shape[-1]
     if inner != B.shape[0]:
         raise ShapeError(f"matmul: A has {inner} columns but B has {B.shape[0]} rows")
+    if all(isinstance(x, Quantized) and x.whole for x in (A, B)):
+        return rounded(whole_product(A, B), np.float32 if dtype is None else dtype)
+    A, B = (dequantize(x) if isinstance(x, Quantized) else x for x in (A, B))
     if A.ndim == 1 and B.ndim == 1 and not (is_sparse(A) or is_sparse(B)):
         return dot(A, B, dtype=dtype)
     left, right = dtypes.canonical(A.dtype, "A"), dtypes.canonical(B.dtype, "B")

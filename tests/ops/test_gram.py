@@ -207,12 +207,12 @@ def test_the_layout_is_kept_and_shared_by_other_values(way):
     A = dg.CSC(scipy.sparse.random_array((50, 20), density=0.1, rng=np.random.default_rng(5)))
     same(dg.gram(A), reference.gram(A))
     if way == "sparse":
-        assert "columns" in A._layouts.names()
-        kept = A._layouts.get("columns")
+        assert "structure:columns" in A._layouts.names()
+        kept = A._layouts.get("structure:columns")
         assert kept.nbytes > 0
         B = A.with_data(A.data[::-1].copy())
         same(dg.gram(B), reference.gram(B))
-        assert B._layouts.get("columns") is kept
+        assert B._layouts.get("structure:columns") is kept
 
 
 @pytest.mark.parametrize(

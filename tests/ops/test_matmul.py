@@ -283,6 +283,19 @@ def test_dtype_selects_the_output_only(dtype, wanted):
 # --- operands of other kinds ---
 
 
+@pytest.mark.parametrize("format", ["csr", "csc", "coo", "bsr"])
+def test_layouts_of_one_dtype_do_not_serve_another(format):
+    """`with_data` and `astype` to another dtype once read float32 layouts as float64."""
+    A = dg.CSR(random_values("A", (9, 20), np.float32, zeros=0.5)).asformat(format)
+    X = random_values("X", (20, 3), np.float32)
+    for kernel in MATRIX_KERNELS if format in ("csr", "csc") else ("csr_rowwise",):
+        dg.matmul(A, X, kernel=kernel)
+        for dtype in (np.float64, np.complex64, np.float16):
+            for other in (A.astype(dtype), A.with_data(A.data.astype(dtype))):
+                assert_same(dg.matmul(other, X, kernel=kernel), reference.matmul(other, X))
+                assert_same(other @ X[:, 0], reference.matmul(other, X[:, 0]))
+
+
 def test_operands_of_scipy_and_lists():
     A = sparse("rows-17", "float64")
     S = A.to_scipy()

@@ -151,6 +151,9 @@ def test_the_structure_is_found_once_and_handed_on():
     again = A.with_data(V[0])
     dg.matmul(X, again, values=V)
     assert again._layouts.get("structure:csc") is A._layouts.get("structure:csc")
+    other = A.astype("f4")  # places are the same in any dtype
+    testing.assert_same(dg.matmul(X, other, values=V), dg.matmul(X, A, values=V))
+    assert other._layouts.get("structure:csc") is A._layouts.get("structure:csc")
 
 
 @pytest.mark.parametrize(

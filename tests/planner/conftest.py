@@ -8,7 +8,7 @@ import pytest
 
 import deepgemm  # noqa: F401  (loads the kernels)
 from deepgemm.planner import machine as machines
-from deepgemm.planner.problem import OperandSpec, Problem
+from deepgemm.planner.problem import OperandSpec, Problem, Scaling
 from deepgemm.planner.structure import Structure
 
 
@@ -66,6 +66,20 @@ def dense_problem(m=500, k=500, n=500, dtype="float32", fixed="right", zero_shar
     )
 
 
+def quantized_spec(shape, dtype="int8", block=None, scales="float32", zero_points=False):
+    block = (1, shape[1]) if block is None else block
+    scaling = Scaling(block, scales, zero_points, False)
+    return OperandSpec("quantized", shape, dtype, Structure(shape[0] * shape[1], 1.0), scaling=scaling)
+
+
+def quantized_problem(m=16, k=4096, n=4096, dtype="int8", both=False, **kwargs):
+    kwargs.setdefault("threads", 2)
+    group = kwargs.pop("group", k)
+    right = quantized_spec((k, n), dtype, (group, 1))
+    left = quantized_spec((m, k), "int8", (1, group)) if both else dense_spec((m, k))
+    return Problem(left, right, "float32", "float32", "left" if both else "right", **kwargs)
+
+
 @pytest.fixture(scope="session")
 def make():
     """The functions above, because test modules cannot import a conftest."""
@@ -75,5 +89,6 @@ def make():
         dense_spec = staticmethod(dense_spec)
         sparse = staticmethod(sparse_problem)
         dense = staticmethod(dense_problem)
+        quantized = staticmethod(quantized_problem)
 
     return Make

@@ -57,6 +57,13 @@ def problems(make: Any) -> Iterator[tuple[str, Any]]:
             yield f"dense {name} reuse={reuse}", make.dense(**spec, reuse=reuse)
     yield "dense square any order", make.dense(1024, 1024, 1024, reproducible=False)
     yield "dense integers", make.dense(64, 64, 64, dtype="int64")
+    for dtype in ("int8", "int4"):
+        for m in (1, 512):
+            for reuse in (None, 1000):
+                yield f"quantized {dtype} m={m} reuse={reuse}", make.quantized(m, dtype=dtype, reuse=reuse)
+    yield "quantized little memory", make.quantized(layout_limit=1 << 20)
+    yield "quantized both", make.quantized(both=True)
+    yield "quantized both in groups", make.quantized(both=True, group=32)
 
 
 def decisions(make: Any, machine: Any) -> dict[str, dict[str, Any]]:
@@ -97,7 +104,10 @@ if __name__ == "__main__":
 
     source = load_neighbour("conftest")
     make = types.SimpleNamespace(
-        sparse_spec=source.sparse_spec, sparse=source.sparse_problem, dense=source.dense_problem
+        sparse_spec=source.sparse_spec,
+        sparse=source.sparse_problem,
+        dense=source.dense_problem,
+        quantized=source.quantized_problem,
     )
     FILE.write_text(
         text(decisions(make, machines.load(FILE.with_name("machine_avx512.json")))), encoding="utf-8"

@@ -130,6 +130,16 @@ def test_with_data_offers_the_old_layouts(array):
     assert third._layouts.donor("sell").refilled == 1
 
 
+def test_other_dtypes_are_offered_places_only(array):
+    array._layouts.get_or_build("csc", lambda: Fake(10))
+    array._layouts.get_or_build("structure:csc", lambda: Fake(10))
+    for dtype in (np.complex64, np.float16):
+        other = array.astype(dtype)
+        assert other._layouts.donor("csc") is None
+        assert other._layouts.donor("structure:csc") is array._layouts.get("structure:csc")
+        assert other.astype(array.dtype)._layouts.donor("structure:csc") is not None
+
+
 def test_donors_are_bounded_too(array, bound):
     array._layouts.get_or_build("sell", lambda: Fake(800))
     other = array.with_data(np.ones(array.nnz))

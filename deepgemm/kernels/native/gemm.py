@@ -213,8 +213,13 @@ def as_matrix(problem: Problem, array: Any, widen: bool = True) -> Any:
     """Return a fixed dense operand as a matrix of the chain's dtype, without a copy where it is one."""
     if array.ndim == 1:
         array = array[None, :] if problem.fixed == "left" else array[:, None]
-    if widen:
-        array = np.asarray(array, dtype=problem.accumulator)
-    # Kernels step in whole elements from aligned addresses; fields of records may have neither.
+    return addressable(np.asarray(array, dtype=problem.accumulator) if widen else array)
+
+
+def addressable(array: Any) -> Any:
+    """Return an array as it is, or a copy where its memory is not aligned or not stepped in whole elements.
+
+    Kernels need both; fields of records may have neither.
+    """
     stepped = not any(stride % array.itemsize for stride in array.strides)
     return array if stepped and array.flags.aligned else array.copy()
