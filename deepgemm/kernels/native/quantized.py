@@ -206,7 +206,7 @@ def _gemm(isa: str | None, left: Array, right: Array, out: Array, threads: int) 
     """Write a dense product of one dtype by the native kernel."""
     runner = _core.Runner()
     runner._bind(
-        product=_core.gemm_product(isa, right, "right"),
+        product=_core.gemm_product(isa, right, "right", False, right.dtype, right.dtype),
         fallback=None,
         callback=None,
         check_finite=False,
