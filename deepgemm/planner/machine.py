@@ -38,7 +38,8 @@ _BANDWIDTH = (250e9, 120e9, 50e9, 16e9)
 _MEMORY_SCALING = 0.8
 _CACHES = (48 << 10, 1 << 20, 32 << 20)
 _CALL_SECONDS = 0.5e-6
-_TEAM_SECONDS = 4e-6
+# With 4 µs, products with a vector of 30,000 to 40,000 entries stayed on one thread: 8.7 µs instead of 6.
+_TEAM_SECONDS = 2e-6
 
 
 @dataclass(frozen=True)
