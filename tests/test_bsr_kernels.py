@@ -24,12 +24,7 @@ COLUMNS = (None, 1, 2, 5, 8, 16, 17, 49, 130)
 THREADS = (1, 2, 3)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def three_threads():
-    before = dg.get_num_threads()
-    dg.set_num_threads(max(THREADS))
-    yield
-    dg.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("three_threads")
 
 
 @cache

@@ -11,7 +11,7 @@ import deepgemm as dg
 from deepgemm import _core, reference, testing
 from deepgemm.errors import UnsupportedError
 
-ISAS = [isa for isa in ("scalar", "avx2", "avx512") if isa in _core.cpu_info()["isas"]]
+ISAS = _core.cpu_info()["usable"]
 PAIRS = list(itertools.product((np.int8, np.uint8), repeat=2))
 # Around groups of four, vectors, panels, tiles and blocks of the inner index.
 SHAPES = [(1, 1, 1), (2, 0, 3), (0, 4, 2), (1, 5, 3), (7, 33, 17), (40, 70, 65), (3, 602, 90), (33, 2049, 5)]

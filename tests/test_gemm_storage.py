@@ -17,7 +17,7 @@ PAIRS = [
     for left, right in itertools.product(STORED, STORED)
     if (left in NARROW or right in NARROW) or (np.float32 in (left, right) and left != right)
 ]
-ISAS = [isa for isa in ("scalar", "avx2", "avx512") if isa in _core.cpu_info()["isas"]]
+ISAS = _core.cpu_info()["usable"]
 SHAPES = [(1, 5, 3), (3, 600, 90), (7, 33, 17), (40, 70, 65)]
 
 

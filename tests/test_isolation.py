@@ -22,13 +22,7 @@ import pytest
 import deepgemm as dg
 from deepgemm import _core, reference, testing
 
-
-@pytest.fixture(scope="module", autouse=True)
-def three_threads():
-    before = dg.get_num_threads()
-    dg.set_num_threads(3)
-    yield
-    dg.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("three_threads")
 
 
 @pytest.fixture(scope="module")

@@ -55,13 +55,7 @@ CASES = {dtype: {case.name: case for case in testing.sparse_cases(dtype)} for dt
 SMALL = [case.name for case in testing.sparse_cases("f8") if "large" not in case.tags]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def three_threads():
-    """Let products ask for three threads, however few CPUs there are."""
-    before = dg.get_num_threads()
-    dg.set_num_threads(max(THREADS))
-    yield
-    dg.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("three_threads")
 
 
 @pytest.fixture

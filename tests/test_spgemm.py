@@ -13,13 +13,7 @@ ISAS = _core.cpu_info()["usable"]
 THREADS = (1, 2, 3)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def three_threads():
-    """Let products ask for three threads, however few CPUs there are."""
-    before = dg.get_num_threads()
-    dg.set_num_threads(max(THREADS))
-    yield
-    dg.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("three_threads")
 
 
 def random_sparse(name, shape, dtype, density, index_dtype="i4"):

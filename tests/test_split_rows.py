@@ -14,13 +14,7 @@ DTYPES = ("f4", "f8", "F", "D")
 COLUMNS = (None, 1, 3, 17)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def three_threads():
-    """Let products ask for three threads, however few CPUs there are."""
-    before = dg.get_num_threads()
-    dg.set_num_threads(3)
-    yield
-    dg.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("three_threads")
 
 
 def parts(dtype, index_dtype="i4"):

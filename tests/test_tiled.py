@@ -18,12 +18,7 @@ DTYPES = ("f4", "f8")
 THREADS = (1, 2, 3)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def three_threads():
-    before = dg.get_num_threads()
-    dg.set_num_threads(max(THREADS))
-    yield
-    dg.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("three_threads")
 
 
 def dense_rows(generator):

@@ -26,7 +26,6 @@ struct State {
   py::object product_owner, fallback_owner, callback;
   const Product* product = nullptr;
   const Product* fallback = nullptr;
-  bool check_finite = false;
   bool other_is_right = true;
   bool transposed = false;
   bool fold = false, share_members = false;  // see core/stack.h; of operands with more than two axes
@@ -179,7 +178,7 @@ Status run_single(const State& s, PyObject* other, PyObject* target, int threads
     x = x.transposed();
     y = y.transposed();
   }
-  const bool crosses = !s.check_finite || dense::all_finite(x, s.dtype, threads);
+  const bool crosses = s.fallback == nullptr || dense::all_finite(x, s.dtype, threads);
   return (crosses ? s.product : s.fallback)->run(x, y, threads);
 }
 
@@ -193,7 +192,7 @@ Status run_stacked(const State& s, PyObject* other, PyObject* target, int thread
     y = y.transposed();
   }
   bool crosses = true;
-  for (std::int64_t b = 0; s.check_finite && crosses && b < x.count(); ++b) {
+  for (std::int64_t b = 0; s.fallback != nullptr && crosses && b < x.count(); ++b) {
     crosses = dense::all_finite(x.at(b, size), s.dtype, threads);
   }
   return run_stack(*(crosses ? s.product : s.fallback), x, y, {size, s.fold, s.share_members}, threads);
@@ -307,6 +306,11 @@ T get(const py::dict& options, const char* key) {
   return options[key].cast<T>();
 }
 
+template <class T>
+T get_or(const py::dict& options, const char* key, T usual) {
+  return options.contains(key) ? options[key].cast<T>() : std::move(usual);
+}
+
 PyObject* bind(PyObject* self, PyObject* args, PyObject* kwargs) {
   return guarded_call([&]() -> py::object {
     if (PyTuple_GET_SIZE(args) != 0 || kwargs == nullptr)
@@ -314,8 +318,8 @@ PyObject* bind(PyObject* self, PyObject* args, PyObject* kwargs) {
     const py::dict options = py::reinterpret_borrow<py::dict>(kwargs);
     auto s = std::make_unique<State>();
     s->product_owner = get<py::object>(options, "product");
-    s->fallback_owner = get<py::object>(options, "fallback");
-    s->callback = get<py::object>(options, "callback");
+    s->fallback_owner = get_or<py::object>(options, "fallback", py::none());
+    s->callback = get_or<py::object>(options, "callback", py::none());
     if (!s->product_owner.is_none()) {
       const auto& bound = s->product_owner.cast<const BoundProduct&>();
       s->product = bound.product.get();
@@ -327,33 +331,30 @@ PyObject* bind(PyObject* self, PyObject* args, PyObject* kwargs) {
     }
     if (!s->fallback_owner.is_none())
       s->fallback = s->fallback_owner.cast<const BoundProduct&>().product.get();
-    s->check_finite = get<bool>(options, "check_finite");
-    if (s->check_finite && s->fallback == nullptr)
-      throw py::type_error("Runner._bind: check_finite needs a fallback");
     s->other_is_right = get<std::string>(options, "other_side") == "right";
-    s->transposed = get<bool>(options, "transposed");
-    s->fold = get<bool>(options, "fold");
-    s->share_members = get<bool>(options, "share_members");
-    s->members = std::max<std::int64_t>(get<std::int64_t>(options, "members"), 1);
-    s->threads = get<int>(options, "threads");
+    s->transposed = get_or(options, "transposed", false);
+    s->fold = get_or(options, "fold", false);
+    s->share_members = get_or(options, "share_members", false);
+    s->members = std::max<std::int64_t>(get_or<std::int64_t>(options, "members", 1), 1);
+    s->threads = get_or(options, "threads", 0);
     s->other_shape = get<std::vector<py::ssize_t>>(options, "other_shape");
     s->out_shape = get<std::vector<py::ssize_t>>(options, "out_shape");
     s->other_dtype = py::dtype::from_args(get<py::object>(options, "other_dtype"));
     s->out_dtype = py::dtype::from_args(get<py::object>(options, "out_dtype"));
-    s->guards = get<py::tuple>(options, "guards");
+    s->guards = get_or(options, "guards", py::tuple());
     for (const py::handle guard : s->guards) {
       const auto array = py::reinterpret_borrow<py::array>(guard);
       // Guards are the contiguous parts of a sparse operand; a strided dense operand is not guarded.
       s->guarded.push_back({array.data(), array.size(), array.itemsize()});
     }
-    s->full_check = get<bool>(options, "full_check");
+    s->full_check = get_or(options, "full_check", false);
     s->expected = s->fingerprint_now();
     const auto names = get<std::array<std::string, 3>>(options, "names");
     s->operation = names[0];
     s->fixed_name = names[1];
     s->other_name = names[2];
-    s->best_seconds = get<double>(options, "best_seconds");
-    s->price_seconds = get<double>(options, "price_seconds");
+    s->best_seconds = get_or(options, "best_seconds", s->best_seconds);
+    s->price_seconds = get_or(options, "price_seconds", s->price_seconds);
     RunnerObject* object = reinterpret_cast<RunnerObject*>(self);
     // Another thread may be inside the kernel of the old state.
     if (object->state != nullptr) throw std::runtime_error("Runner._bind: already bound");

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,7 @@ def _generated() -> list[Source]:
         Source(
             f"weights {share} %",
             2048 * 2048 * share // 100,
-            lambda share=share: pruned_weights(2048, 2048, share / 100),  # type: ignore[misc]
+            partial(pruned_weights, 2048, 2048, share / 100),
         )
         for share in (2, 5, 10, 20, 30, 50)
     ]

@@ -20,7 +20,7 @@ from ..planner.report import seconds, size
 from .accuracy import Reference
 from .console import CommandError
 from .peers import Peer, PeerError
-from .timing import Contender, Timing, interleave
+from .timing import Contender, Timing, interleave, time_plan
 
 __all__ = ["Outcome", "Result", "measure"]
 
@@ -135,14 +135,7 @@ class _Native:
     out: npt.NDArray[Any]
 
     def time(self, calls: int) -> list[float]:
-        plan, other, out = self.plan, self.other, self.out
-        plan(other, out=out)
-        found = []
-        for _ in range(calls):
-            start = time.perf_counter()
-            plan(other, out=out)
-            found.append(time.perf_counter() - start)
-        return found
+        return time_plan(self.plan, self.other, self.out, calls)
 
 
 @dataclass

@@ -23,7 +23,7 @@ import deepgemm as dg
 from ..planner.candidates import Candidate
 from ..planner.plan import Plan
 from .cases import Case
-from .timing import Timing, interleave
+from .timing import Timing, interleave, time_plan
 
 __all__ = ["LEAST_SECONDS", "Judged", "Summary", "Timed", "judge", "summarise"]
 
@@ -142,14 +142,7 @@ class _Prepared:
     out: npt.NDArray[Any]
 
     def time(self, calls: int) -> list[float]:
-        plan, other, out = self.plan, self.other, self.out
-        plan(other, out=out)
-        found = []
-        for _ in range(calls):
-            start = time.perf_counter()
-            plan(other, out=out)
-            found.append(time.perf_counter() - start)
-        return found
+        return time_plan(self.plan, self.other, self.out, calls)
 
 
 def judge(case: Case, reuse: int, rounds: int = 3, account: bool = True) -> Judged:

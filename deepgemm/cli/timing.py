@@ -6,9 +6,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Protocol
+from typing import Any, Protocol
 
-__all__ = ["Contender", "Timing", "interleave"]
+import numpy.typing as npt
+
+from ..planner.plan import Plan
+
+__all__ = ["Contender", "Timing", "interleave", "time_plan"]
 
 
 class Contender(Protocol):
@@ -92,3 +96,14 @@ def interleave(
 def _rotated(contenders: Sequence[Contender], by: int) -> Iterable[Contender]:
     first = by % max(len(contenders), 1)
     return [*contenders[first:], *contenders[:first]]
+
+
+def time_plan(plan: Plan, other: npt.NDArray[Any], out: npt.NDArray[Any], calls: int) -> list[float]:
+    """Return the seconds of each of `calls` products into `out`, after one that is not timed."""
+    plan(other, out=out)
+    found = []
+    for _ in range(calls):
+        start = time.perf_counter()
+        plan(other, out=out)
+        found.append(time.perf_counter() - start)
+    return found

@@ -1,6 +1,5 @@
 """Products by SciPy and NumPy: exact for integers and bool, in an order of their own for floats."""
 
-# ruff: noqa: D102 -- the methods of kernels are documented in registry.Kernel
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

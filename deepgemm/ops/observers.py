@@ -17,7 +17,7 @@ from .quantize import fake_quantize, matrix
 __all__ = ["MSEObserver", "MinMaxObserver", "MovingAverageObserver", "Observer", "PercentileObserver"]
 
 Array = npt.NDArray[Any]
-O = TypeVar("O", bound="Observer")  # noqa: E741
+Self = TypeVar("Self", bound="Observer")
 
 # Bins of a histogram, over a range that is symmetric and a power of two: doubling it merges pairs of bins,
 # so that the counts do not depend on the order of what was observed.
@@ -50,7 +50,7 @@ class Observer(ABC):
         block_of(type(self).__name__, (1, 1), axis, group_size)
         self._counts: tuple[int, int] | None = None  # blocks along each axis
 
-    def observe(self: O, x: npt.ArrayLike) -> O:
+    def observe(self: Self, x: npt.ArrayLike) -> Self:
         """Take a matrix into account, and return the observer itself.
 
         Raises

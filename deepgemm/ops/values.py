@@ -124,14 +124,14 @@ def weighted(
 
 
 def _sets(op: str, array: SparseArray, values: Any) -> Array:
-    sets = request.operand(op, "values", values, stacks=True)
+    sets: Any = request.operand(op, "values", values, stacks=True)
     own = array.data.shape
     if isinstance(sets, Factor) or sets.shape[max(sets.ndim - len(own), 0) :] != own:
         expected = ", ".join(map(str, ("...", *own)))
         raise FormatError(
             f"{op}: values has shape {sets.shape}, expected ({expected}): a value for each stored entry"
         )
-    return sets  # type: ignore[no-any-return]
+    return np.asarray(sets)
 
 
 def _members(array: SparseArray, dense: Array, on_left: bool) -> tuple[Any, Any]:

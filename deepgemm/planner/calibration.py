@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -117,24 +116,12 @@ def _runner(product: _core.Product, other: Any, out: Any) -> _core.Runner:
     runner = _core.Runner()
     runner._bind(
         product=product,
-        fallback=None,
-        callback=None,
-        check_finite=False,
         other_side="left",
         other_shape=other.shape,
         other_dtype=other.dtype,
         out_shape=out.shape,
         out_dtype=out.dtype,
-        transposed=False,
-        fold=False,
-        share_members=False,
-        members=1,
-        threads=0,
-        guards=(),
-        full_check=False,
         names=("calibrate", "B", "A"),
-        best_seconds=0.0,
-        price_seconds=math.inf,
     )
     return runner
 

@@ -351,7 +351,6 @@ def bind(
     native: dict[str, Any] = {
         "product": executable.product,
         "fallback": executable.fallback,
-        "check_finite": executable.fallback is not None,
     }
     callback: Callable[[Any, Any], Any] | None = executable.callback
     if callback is not None and problem.stack:
@@ -364,17 +363,13 @@ def bind(
         inner._bind(
             **common,
             **native,
-            callback=None,
             other_shape=other_shape,
             other_dtype=np.dtype(problem.accumulator),
             out_shape=_matrix(problem.output_shape, problem.fixed, fixed_is_vector),
             out_dtype=np.dtype(problem.accumulator),
-            guards=(),
-            best_seconds=0.0,
-            price_seconds=math.inf,
         )
         callback = Casting(inner, problem)
-        native = {"product": None, "fallback": None, "check_finite": False}
+        native = {"product": None}
     plan._bind(
         **common,
         **native,

@@ -42,7 +42,8 @@ def entries_of(matrix: Any) -> tuple[Array, Array, Array]:
         height, width = values.shape[1:]
         rows = major[:, None, None] * height + np.arange(height)[None, :, None]
         columns = minor.astype(np.int64)[:, None, None] * width + np.arange(width)[None, None, :]
-        return tuple(np.broadcast_to(x, values.shape).reshape(-1) for x in (rows, columns, values))  # type: ignore[return-value]
+        rows, columns = (np.broadcast_to(x, values.shape).reshape(-1) for x in (rows, columns))
+        return rows, columns, values.reshape(-1)
     return major, minor, values
 
 

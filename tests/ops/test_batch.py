@@ -17,12 +17,7 @@ COLUMNS = (0, 1, 3, 8, 16, 33)
 LAYOUTS = ("C", "F", "strided", "swapped", "reversed", "misaligned", "broadcast")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def three_threads():
-    before = dg.get_num_threads()
-    dg.set_num_threads(3)
-    yield
-    dg.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("three_threads")
 
 
 def sparse(dtype, format="csr", shape=(60, 52)):

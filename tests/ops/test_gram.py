@@ -13,12 +13,7 @@ from deepgemm.ops import gram as module
 ISAS = _core.cpu_info()["usable"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def three_threads():
-    before = dg.get_num_threads()
-    dg.set_num_threads(3)
-    yield
-    dg.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("three_threads")
 
 
 @pytest.fixture(params=["sparse", "dense"])

@@ -14,12 +14,7 @@ DTYPES = ("f4", "f8", "F", "D")
 INNER = (0, 1, 7, 15, 16, 17, 32, 67)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def three_threads():
-    before = dg.get_num_threads()
-    dg.set_num_threads(3)
-    yield
-    dg.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("three_threads")
 
 
 def operands(shape, inner, dtype, name="x"):

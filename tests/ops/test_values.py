@@ -25,12 +25,7 @@ BATCHES = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def three_threads():
-    before = dg.get_num_threads()
-    dg.set_num_threads(3)
-    yield
-    dg.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("three_threads")
 
 
 def sparse(dtype, format="csr", shape=(40, 36)):

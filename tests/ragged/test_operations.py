@@ -18,12 +18,7 @@ LENGTHS = (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 67, 1000, 1, 1)
 COLUMNS = ((), (1,), (2,), (7,), (8,), (16,), (17,), (3, 5), (33,), (64,), (67,), (130,))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def three_threads():
-    before = dg.get_num_threads()
-    dg.set_num_threads(3)
-    yield
-    dg.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("three_threads")
 
 
 def make(dtype, row=(), lengths=LENGTHS, index=np.int64, empty=True, name="x"):

@@ -1,6 +1,5 @@
 """Native products of blocks of rows and columns: with a dense matrix from either side, and with a vector."""
 
-# ruff: noqa: D102 -- the methods of kernels are documented in registry.Kernel
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

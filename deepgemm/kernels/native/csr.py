@@ -1,6 +1,5 @@
 """Native products of a compressed operand: row by row, scattered by columns, and with a vector."""
 
-# ruff: noqa: D102 -- the methods of kernels are documented in registry.Kernel
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar

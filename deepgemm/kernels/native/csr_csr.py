@@ -1,6 +1,5 @@
 """Native products of two sparse operands: Gustavson's rows, all entries or the largest of each row."""
 
-# ruff: noqa: D102 -- the methods of kernels are documented in registry.Kernel
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -193,7 +192,12 @@ def paired(left: Rows, right: Rows) -> tuple[Rows, Rows]:
     """Return both with one index dtype, the wider of the two."""
     if left[1].dtype == right[1].dtype:
         return left, right
-    return tuple((a.astype(np.int64), b.astype(np.int64), data) for a, b, data in (left, right))  # type: ignore[return-value]
+    return _widened(left), _widened(right)
+
+
+def _widened(rows: Rows) -> Rows:
+    indptr, indices, data = rows
+    return indptr.astype(np.int64), indices.astype(np.int64), data
 
 
 def result_of(parts: Rows, shape: tuple[int, int], output: np.dtype[Any]) -> CSR:

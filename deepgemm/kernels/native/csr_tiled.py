@@ -1,6 +1,5 @@
 """Native product of tiles of rows and columns, the rows of each in order of length, with a dense matrix."""
 
-# ruff: noqa: D102 -- the methods of kernels are documented in registry.Kernel
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -100,5 +99,5 @@ class Tiled(Kernel):
 
     def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
         stands_left = problem.normal.side == "left"
-        tiles = operand.tiles(problem, left if stands_left else right)
-        return Executable(_core.tiled_product(isa, tiles.tiled), transposed=not stands_left)
+        tiles = operand.built(problem, left if stands_left else right, "tiled")
+        return Executable(_core.tiled_product(isa, tiles.core), transposed=not stands_left)

@@ -1,6 +1,5 @@
 """Native dense product, and the two crossings: a sparse operand made dense, a dense one made sparse."""
 
-# ruff: noqa: D102 -- the methods of kernels are documented in registry.Kernel
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

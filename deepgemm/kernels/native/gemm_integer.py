@@ -1,6 +1,5 @@
 """Native product of two dense operands of 8-bit integers: exact, in 32 bits where they hold the result."""
 
-# ruff: noqa: D102 -- the methods of kernels are documented in registry.Kernel
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

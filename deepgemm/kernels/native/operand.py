@@ -102,42 +102,33 @@ class Values(NamedTuple):
         return Values(values.astype(self.data.dtype))
 
 
-class Slices(NamedTuple):
-    """SELL: rows sorted by length in windows, in slices of one vector's height."""
+class Built(NamedTuple):
+    """A layout that the core holds: SELL slices, or tiles of rows and panels of columns.
 
-    sell: _core.Sell
+    Attributes
+    ----------
+    core : _core.Sell or _core.Tiled
+    positions : Positions or None
+        As in `Compressed`.
+    dtype : numpy.dtype
+        Of the chain.
+    """
+
+    core: Any
     positions: Positions | None
     dtype: np.dtype[Any]
 
     @property
     def nbytes(self) -> int:
         """Memory of the copy, in bytes."""
-        return self.sell.nbytes + (0 if self.positions is None else self.positions.nbytes)
+        core: int = self.core.nbytes
+        return core + (0 if self.positions is None else self.positions.nbytes)
 
-    def refill(self, values: Array) -> Slices:
-        """Return the same slices for other values of the canonical owner."""
+    def refill(self, values: Array) -> Built:
+        """Return the same structure with other values of the canonical owner."""
         data = values.ravel() if self.positions is None else self.positions.take(values)
-        filled = self.sell.refill(np.ascontiguousarray(data, dtype=self.dtype))
-        return Slices(filled, self.positions, self.dtype)
-
-
-class Tiles(NamedTuple):
-    """Blocks of rows and panels of columns, the rows of each tile in order of length."""
-
-    tiled: _core.Tiled
-    positions: Positions | None
-    dtype: np.dtype[Any]
-
-    @property
-    def nbytes(self) -> int:
-        """Memory of the copy, in bytes."""
-        return self.tiled.nbytes + (0 if self.positions is None else self.positions.nbytes)
-
-    def refill(self, values: Array) -> Tiles:
-        """Return the same tiles for other values of the canonical owner."""
-        data = values.ravel() if self.positions is None else self.positions.take(values)
-        filled = self.tiled.refill(np.ascontiguousarray(data, dtype=self.dtype))
-        return Tiles(filled, self.positions, self.dtype)
+        filled = self.core.refill(np.ascontiguousarray(data, dtype=self.dtype))
+        return Built(filled, self.positions, self.dtype)
 
 
 class Dense(NamedTuple):
@@ -242,37 +233,21 @@ def compressed(problem: Problem, array: Any, lines: Lines) -> Compressed:
     return made
 
 
-def slices(problem: Problem, array: Any) -> Slices:
-    """Return S as SELL, built if missing."""
-    name = layout_name(problem, "row", "sell")
+def built(problem: Problem, array: Any, kind: Literal["sell", "tiled"]) -> Built:
+    """Return S as the core lays it out, built if missing."""
+    name = layout_name(problem, "row", kind)
     assert name is not None
     donor = array._layouts.donor(name)
+    build_core: Any = _core.sell_build if kind == "sell" else _core.tiled_build
 
-    def build() -> Slices:
-        if isinstance(donor, Slices):
+    def build() -> Built:
+        if isinstance(donor, Built):
             return donor.refill(array.canonical().data)
         lines = compressed(problem, array, "row")
-        sell = _core.sell_build(lines.indptr, lines.indices, lines.data, problem.normal.k)
-        return Slices(sell, lines.positions, lines.data.dtype)
+        core = build_core(lines.indptr, lines.indices, lines.data, problem.normal.k)
+        return Built(core, lines.positions, lines.data.dtype)
 
-    made: Slices = array._layouts.get_or_build(name, build)
-    return made
-
-
-def tiles(problem: Problem, array: Any) -> Tiles:
-    """Return S in tiles, built if missing."""
-    name = layout_name(problem, "row", "tiled")
-    assert name is not None
-    donor = array._layouts.donor(name)
-
-    def build() -> Tiles:
-        if isinstance(donor, Tiles):
-            return donor.refill(array.canonical().data)
-        lines = compressed(problem, array, "row")
-        tiled = _core.tiled_build(lines.indptr, lines.indices, lines.data, problem.normal.k)
-        return Tiles(tiled, lines.positions, lines.data.dtype)
-
-    made: Tiles = array._layouts.get_or_build(name, build)
+    made: Built = array._layouts.get_or_build(name, build)
     return made
 
 

@@ -1,9 +1,7 @@
 """Products with quantised operands by the dense kernels: dequantised on the way, once, or summed exactly."""
 
-# ruff: noqa: D102 -- the methods of kernels are documented in registry.Kernel
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -207,24 +205,13 @@ def _gemm(isa: str | None, left: Array, right: Array, out: Array, threads: int) 
     runner = _core.Runner()
     runner._bind(
         product=_core.gemm_product(isa, right, "right", False, right.dtype, right.dtype),
-        fallback=None,
-        callback=None,
-        check_finite=False,
         other_side="left",
         other_shape=left.shape,
         other_dtype=left.dtype,
         out_shape=out.shape,
         out_dtype=out.dtype,
-        transposed=False,
-        fold=False,
-        share_members=False,
-        members=1,
         threads=threads,
-        guards=(),
-        full_check=False,
         names=("matmul", "A", "X"),
-        best_seconds=0.0,
-        price_seconds=math.inf,
     )
     runner(left, out=out)
 

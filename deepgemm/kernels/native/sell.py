@@ -1,6 +1,5 @@
 """Native product of slices of rows (SELL) with a vector: a vector register of rows at a time."""
 
-# ruff: noqa: D102 -- the methods of kernels are documented in registry.Kernel
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -63,5 +62,5 @@ class SellVector(Kernel):
 
     def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
         stands_left = problem.normal.side == "left"
-        slices = operand.slices(problem, left if stands_left else right)
-        return Executable(_core.sell_product(isa, slices.sell), transposed=not stands_left)
+        slices = operand.built(problem, left if stands_left else right, "sell")
+        return Executable(_core.sell_product(isa, slices.core), transposed=not stands_left)

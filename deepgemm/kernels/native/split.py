@@ -1,6 +1,5 @@
 """Native product of compressed rows with a few columns, long rows cut: in an order of its own."""
 
-# ruff: noqa: D102 -- the methods of kernels are documented in registry.Kernel
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
