@@ -256,7 +256,6 @@ void add_structure(py::module_& m) {
       .def_readonly("empty_rows", &Inspection::empty_rows)
       .def_readonly("bandwidth", &Inspection::bandwidth)
       .def_readonly("row_sq_sum", &Inspection::row_sq_sum)
-      .def_readonly("span_sum", &Inspection::span_sum)
       .def_readonly("near", &Inspection::near)
       .def_readonly("window_fill", &Inspection::window_fill)
       .def_property_readonly("quantiles",

@@ -39,23 +39,35 @@ struct State {
   py::tuple guards;
   std::vector<Guard> guarded;
   bool full_check = false;
-  std::uint64_t expected = 0;
+  std::uint64_t seen = 0;  // the fingerprint when the plan was made
 
   std::string operation, fixed_name, other_name;
 
-  double best_seconds = 0.0, price_seconds = std::numeric_limits<double>::infinity();
-  double lost_seconds = 0.0, fastest_seconds = std::numeric_limits<double>::infinity();
+  // The seconds of what could run instead and those expected of this one; and what may be lost against the
+  // former, and taken at all, before the planner is asked again (planner/account.py).
+  double best = 0.0, expected = 0.0;
+  double price = std::numeric_limits<double>::infinity(), look = std::numeric_limits<double>::infinity();
+  double fastest = std::numeric_limits<double>::infinity();
   std::int64_t calls = 0;
   std::int64_t members = 1;  // products that one call counts as: those of a stack, unless it is folded
 
   void record(double seconds) {
-    const double each = seconds / static_cast<double>(members);
     calls += members;
-    fastest_seconds = std::min(fastest_seconds, each);
-    lost_seconds += static_cast<double>(members) * std::max(0.0, each - best_seconds);
+    fastest = std::min(fastest, seconds / static_cast<double>(members));
   }
 
-  bool due() const { return lost_seconds > price_seconds; }
+  // Counted by the fastest call, because what disturbs the others is no fault of the kernel. Where that is
+  // faster than expected, what could run instead gets the same benefit.
+  double lost() const {
+    if (calls == 0) return 0.0;
+    const double hope = fastest < expected ? fastest / expected : 1.0;
+    return static_cast<double>(calls) * std::max(0.0, fastest - best * hope);
+  }
+
+  bool due() const {
+    constexpr std::int64_t kLeastCalls = 3;  // the fastest of so many is rarely disturbed
+    return calls >= kLeastCalls && (lost() > price || static_cast<double>(calls) * fastest > look);
+  }
 
   std::uint64_t fingerprint_now() const {
     std::uint64_t state = 0;
@@ -233,7 +245,7 @@ py::object run_native(State& s, PyObject* other, PyObject* out) {
 }
 
 py::object multiply(State& s, PyObject* other, PyObject* out) {
-  if (!s.guarded.empty() && s.fingerprint_now() != s.expected) {
+  if (!s.guarded.empty() && s.fingerprint_now() != s.seen) {
     raise("StaleDataError",
           s.operation + ": the memory of " + s.fixed_name +
               " was changed after the array was made; make a new array, or use with_data()");
@@ -348,13 +360,17 @@ PyObject* bind(PyObject* self, PyObject* args, PyObject* kwargs) {
       s->guarded.push_back({array.data(), array.size(), array.itemsize()});
     }
     s->full_check = get_or(options, "full_check", false);
-    s->expected = s->fingerprint_now();
+    s->seen = s->fingerprint_now();
     const auto names = get<std::array<std::string, 3>>(options, "names");
     s->operation = names[0];
     s->fixed_name = names[1];
     s->other_name = names[2];
-    s->best_seconds = get_or(options, "best_seconds", s->best_seconds);
-    s->price_seconds = get_or(options, "price_seconds", s->price_seconds);
+    const std::array<double, 4> for_good{s->best, s->expected, s->price, s->look};
+    const auto terms = get_or(options, "terms", for_good);
+    s->best = terms[0];
+    s->expected = terms[1];
+    s->price = terms[2];
+    s->look = terms[3];
     RunnerObject* object = reinterpret_cast<RunnerObject*>(self);
     // Another thread may be inside the kernel of the old state.
     if (object->state != nullptr) throw std::runtime_error("Runner._bind: already bound");
@@ -367,7 +383,7 @@ PyObject* account(PyObject* self, void*) {
   return guarded_call([&]() -> py::object {
     const State* s = state_of(self);
     if (s == nullptr) throw std::runtime_error("this plan is not bound to operands");
-    return py::make_tuple(s->calls, s->lost_seconds, s->fastest_seconds, s->due());
+    return py::make_tuple(s->calls, s->lost(), s->fastest, s->due());
   });
 }
 

@@ -26,7 +26,6 @@ struct Inspection {
   std::int64_t nnz = 0;
   std::int64_t max_row = 0, empty_rows = 0, bandwidth = 0;
   double row_sq_sum = 0.0;   // sum of squared row lengths
-  double span_sum = 0.0;     // sum over rows of (last - first index): how far apart a row reaches
   double near = 0.0;         // share of sampled entries within 16 columns of the entry before
   double window_fill = 1.0;  // mean over mean-of-maxima of row lengths in groups of 16: SELL without sorting
   std::array<std::int64_t, 7> quantiles{};  // of row lengths, at 0 .25 .5 .75 .9 .99 1

@@ -41,8 +41,10 @@ BLOCK_SECONDS = 30e-9
 ENTRY_SECONDS = 0.1e-9
 LEAST_BLOCK_SAMPLE = 512
 MOST_BLOCK_SAMPLE = 4096
-# Without a hint, the seconds of products after which blocks are looked for.
-LOOK_SECONDS = LEAST_BLOCK_SAMPLE * BLOCK_SECONDS / SAMPLE_SHARE
+# Without a hint, blocks are looked for when a plan is thought over. Thinking for that alone takes about
+# `THINKING_SECONDS`, which is worth it after so many seconds of products.
+THINKING_SECONDS = 1e-4
+LOOK_SECONDS = (LEAST_BLOCK_SAMPLE * BLOCK_SECONDS + THINKING_SECONDS) / SAMPLE_SHARE
 
 # The operations that take quantised operands.
 TAKE_QUANTIZED = ("matmul", "plan", "error_bound", "quantization_error")
@@ -391,9 +393,25 @@ def problem_of(
         wanted.choice,
         spent,
         measured,
-        _LAYOUT_LIMIT if env.layout_bytes is None else env.layout_bytes,
+        _layout_limit(env),
         stack=stack,
     )
+
+
+def problem_again(
+    problem: Problem, owner: Factor, measured: tuple[tuple[str, float], ...], wanted: Options, env: Settings
+) -> Problem | None:
+    """Return the problem at the present state of its owner's account; None if more than that has changed."""
+    cache, known = owner._layouts, problem.fixed_spec
+    if known.layouts != tuple(sorted(cache.names())) or _layout_limit(env) != problem.layout_limit:
+        return None
+    if unseen(owner) and _block_sample(owner, problem.normal.n, wanted, None, env) >= LEAST_BLOCK_SAMPLE:
+        return None
+    return problem.at(total_spent(owner._accounts.values()), measured)
+
+
+def _layout_limit(env: Settings) -> int:
+    return _LAYOUT_LIMIT if env.layout_bytes is None else env.layout_bytes
 
 
 _LAYOUT_LIMIT = _default_limit()

@@ -232,12 +232,17 @@ def _new_plan(
     request.check_shapes("matmul", left, right)
     owner._check_fresh()
     plans = owner._plans
-    _settle(owner, key, plans.pop(key, None))
+    before: Plan | None = plans.pop(key, None)
+    _settle(owner, key, before)
     account: Account = owner._accounts.get(key) or _NEW
-    stack = other.shape if other.ndim > 2 else ()
-    problem = request.problem_of(
-        "matmul", left, right, fixed, wanted, env, measured=account.measured, stack=stack
-    )
+    measured, problem = account.measured, None
+    if before is not None:
+        problem = request.problem_again(before.problem, owner, measured, wanted, env)
+    if problem is None:
+        stack = other.shape if other.ndim > 2 else ()
+        problem = request.problem_of(
+            "matmul", left, right, fixed, wanted, env, measured=measured, stack=stack
+        )
     decision = decide(problem, machines.current(env.cache_dir))
     look = request.LOOK_SECONDS if request.unseen(owner) else math.inf
     plan = build(decision, left, right, terms(decision.choice, account, look), wanted.threads, env)

@@ -10,15 +10,12 @@ from .candidates import Choice
 
 __all__ = ["FOR_GOOD", "Account", "Terms", "settle", "terms", "total_spent"]
 
-# A first plan runs on predictions; after about this many calls its real time is looked at.
-FIRST_LOOK_CALLS = 4
 # A kernel's time counts once it has run this often: the fastest of three is rarely disturbed.
 LEAST_CALLS = 3
-# Thinking again costs about 50 µs of Python, so it must not happen before twenty times that is at stake.
+# Thinking again costs 50 to 100 µs of Python. Where it may only lead to another kernel, ten times that must
+# be at stake; where a layout is in sight, which will be bought, no less than that.
 LEAST_PRICE = 1e-3
-# Except where a layout is in sight: matrices of 20,000 to 200,000 entries have slices for 50 to 200 µs, and
-# would lose ten times that before a millisecond is over.
-LEAST_LAYOUT_PRICE = 1e-4
+LEAST_LAYOUT_PRICE = 5e-5
 
 
 class Account(NamedTuple):
@@ -59,14 +56,27 @@ class Account(NamedTuple):
 class Terms(NamedTuple):
     """When a running plan asks to be thought over.
 
-    Each call adds its time beyond `best` seconds to what is lost; beyond `price` it is due.
+    Attributes
+    ----------
+    best : float
+        Seconds of a call of what could run instead. Each call loses what its kernel takes beyond them, by
+        the fastest call of all.
+    expected : float
+        Seconds that were predicted of what runs. If it is faster, `best` is scaled alike, as `rank` does;
+        0 if `best` was measured.
+    price : float
+        Seconds to lose before the plan is due.
+    look : float
+        Seconds that all calls may take before the operand is worth a closer look; infinite if it had that.
     """
 
     best: float
+    expected: float
     price: float
+    look: float
 
 
-FOR_GOOD = Terms(0.0, math.inf)
+FOR_GOOD = Terms(0.0, 0.0, math.inf, math.inf)
 """The terms of a plan that the caller holds, which is a value and never asks to be thought over."""
 
 
@@ -84,30 +94,19 @@ def terms(choice: Choice, account: Account, look: float = math.inf) -> Terms:
 
     Notes
     -----
-    A kernel that was not yet measured is looked at after about `FIRST_LOOK_CALLS` calls, whatever its
-    speed turns out to be: then all of its time counts as lost. Short calls wait until the layout in sight
-    would be paid for if predictions hold. Measured ones run until the time
-    lost against a layout reaches what is left of its price. Against a kernel that needs no layout
-    only thinking costs anything; each time that it changes nothing, twice as much must be lost
-    before it is done again, or a busy machine would keep the planner busy as well.
+    A plan runs until the time lost against the layout in sight reaches what is left of its price.
+    Against a kernel that needs no layout only thinking costs anything; each time that it changes
+    nothing, twice as much must be lost before it is done again, or a busy machine would keep the
+    planner busy as well. What runs faster than all that could replace it is never thought over.
     """
-    if choice.target is None:
-        return Terms(0.0, look)
-    if not choice.candidate.measured:
-        return Terms(0.0, max(FIRST_LOOK_CALLS * choice.candidate.predicted, _paid_after(choice)))
-    if choice.target.conversion > 0.0:
-        return Terms(choice.target.predicted, max(min(choice.price, look), LEAST_LAYOUT_PRICE))
-    repeats = account.repeats if choice.candidate.name == account.last else 0
-    return Terms(choice.target.predicted, min(LEAST_PRICE * 2.0 ** min(repeats, 40), look))
-
-
-def _paid_after(choice: Choice) -> float:
-    """Return the seconds of calls after which the layout in sight is paid for, within bounds."""
     candidate, target = choice.candidate, choice.target
-    if target is None or target.conversion == 0.0 or target.predicted >= candidate.predicted:
-        return LEAST_PRICE
-    calls = choice.price / (candidate.predicted - target.predicted)
-    return min(max(calls * candidate.predicted, LEAST_LAYOUT_PRICE), LEAST_PRICE)
+    if target is None:
+        return Terms(0.0, 0.0, math.inf, look)
+    expected = 0.0 if target.measured else candidate.predicted
+    if target.conversion > 0.0:
+        return Terms(target.predicted, expected, max(choice.price, LEAST_LAYOUT_PRICE), look)
+    repeats = account.repeats if candidate.name == account.last else 0
+    return Terms(target.predicted, expected, LEAST_PRICE * 2.0 ** min(repeats, 40), look)
 
 
 def settle(account: Account, choice: Choice, calls: int, lost: float, fastest: float) -> Account:
@@ -130,11 +129,6 @@ def settle(account: Account, choice: Choice, calls: int, lost: float, fastest: f
     runs[candidate.name] = (before[0] + calls, min(before[1], fastest))
     spent = dict(account.spent)
     if target is not None and target.conversion > 0.0 and target.layout is not None:
-        if not candidate.measured:
-            # All time was counted. The loss is what goes beyond the target's time, which is
-            # corrected as `rank` corrects it.
-            hope = min(1.0, fastest / candidate.predicted) if candidate.predicted > 0 else 1.0
-            lost = max(0.0, lost - calls * target.predicted * hope)
         spent[target.layout] = spent.get(target.layout, 0.0) + lost
     repeats = account.repeats + 1 if candidate.name == account.last else 0
     kept = tuple((kernel, *run) for kernel, run in runs.items())

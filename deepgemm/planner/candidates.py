@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..errors import UnsupportedError
@@ -94,19 +95,30 @@ def rank(problem: Problem, machine: Machine) -> tuple[Candidate, ...]:
     the benefit of the doubt: if the measured ones were faster than predicted, so may they be; if
     slower, the fault may be that kernel's alone. So a wrong prediction cannot hide a better kernel.
     """
+    served, refused = _predict(problem.timeless, machine, registry.kernels(problem.op))
+    if problem.measured:
+        served = _correct(problem, served)
+    return (*sorted(served, key=lambda candidate: (candidate.predicted, candidate.name)), *refused)
+
+
+@lru_cache(maxsize=512)
+def _predict(
+    problem: Problem, machine: Machine, kernels: tuple[registry.Kernel, ...]
+) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
+    """Return the kernels that can serve, and the refused ones, without the account.
+
+    Remembered, because a plan is thought over with another account and nothing else changed.
+    """
     served: list[Candidate] = []
     refused: list[Candidate] = []
     quantized = bool(problem.quantized_sides)
-    for kernel in registry.kernels(problem.op):
+    for kernel in kernels:
         if kernel.quantized != quantized and kernel.name != problem.choice.algorithm:
             continue  # as another operation: a table of all of them would hide the few that matter
         candidate = _evaluate(kernel, problem, machine)
         (served if candidate.refused is None else refused).append(candidate)
-    if problem.measured:
-        served = _correct(problem, served)
     served, extra = _exclude(problem, served)
-    served.sort(key=lambda candidate: (candidate.predicted, candidate.name))
-    return (*served, *refused, *extra)
+    return tuple(served), (*refused, *extra)
 
 
 def choose(problem: Problem, candidates: Sequence[Candidate]) -> Choice:
@@ -153,7 +165,7 @@ def _better(served: Sequence[Candidate], current: Candidate) -> list[Candidate]:
 def _with_outlook(problem: Problem, served: Sequence[Candidate], chosen: Candidate, reason: str) -> Choice:
     """Return the choice with what could replace it, and the time to lose before it does."""
     # Its own layout will exist by then, also for other kernels that read it.
-    later = [c._replace(conversion=0.0) if c.layout == chosen.layout else c for c in served]
+    later = [c._replace(conversion=0.0) if c.conversion and c.layout == chosen.layout else c for c in served]
     better = _better(later, chosen)
     if not better:
         rivals = [c for c in later if c.conversion == 0.0 and c.name != chosen.name]
@@ -198,16 +210,18 @@ def _evaluate(kernel: registry.Kernel, problem: Problem, machine: Machine) -> Ca
     )
 
 
-def _correct(problem: Problem, served: list[Candidate]) -> list[Candidate]:
+def _correct(problem: Problem, served: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
     measured = dict(problem.measured)
     ratios = [measured[c.name] / c.predicted for c in served if c.name in measured and c.predicted > 0]
     hope = min(1.0, *ratios) if ratios else 1.0
-    return [
+    return tuple(
         c._replace(predicted=measured[c.name], measured=True)
         if c.name in measured
         else c._replace(predicted=c.predicted * hope)
+        if hope < 1.0
+        else c
         for c in served
-    ]
+    )
 
 
 def _exclude(problem: Problem, served: list[Candidate]) -> tuple[list[Candidate], list[Candidate]]:

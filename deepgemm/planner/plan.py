@@ -251,16 +251,22 @@ class QuantizedPlan(SparsePlan):
 def decide(problem: Problem, machine: Machine) -> Decision:
     """Return the decision for a problem on a machine: a pure function of its arguments.
 
-    It is remembered, because programs wrap the same SciPy matrix, or make the same shapes, over and
-    over; ranking takes 50 µs of Python and finding an equal problem 5.
+    Without an account it is remembered, because programs wrap the same SciPy matrix, or make the same
+    shapes, over and over; times that were measured are never the same again.
     """
-    return _decide(problem, machine, registry.kernels(problem.op))
+    if problem.timeless is problem:
+        return _remembered(problem, machine, registry.kernels(problem.op))
+    return _decide(problem, machine)
+
+
+def _decide(problem: Problem, machine: Machine) -> Decision:
+    candidates = rank(problem, machine)
+    return Decision(problem, machine, candidates, choose(problem, candidates))
 
 
 @lru_cache(maxsize=512)
-def _decide(problem: Problem, machine: Machine, kernels: tuple[registry.Kernel, ...]) -> Decision:
-    candidates = rank(problem, machine)
-    return Decision(problem, machine, candidates, choose(problem, candidates))
+def _remembered(problem: Problem, machine: Machine, kernels: tuple[registry.Kernel, ...]) -> Decision:
+    return _decide(problem, machine)
 
 
 def replay(text: str) -> Decision:
@@ -379,8 +385,7 @@ def bind(
         out_shape=problem.output_shape,
         out_dtype=np.dtype(problem.output),
         guards=_guards(fixed, problem),
-        best_seconds=terms.best,
-        price_seconds=terms.price,
+        terms=terms,
     )
 
 

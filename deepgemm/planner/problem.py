@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from copy import copy
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -204,6 +205,7 @@ class Problem:
             output_shape=_output_shape(self),
             members=math.prod(self.stack[:-2]) if self.stack and other.shape == self.stack[-2:] else 1,
             casts=casts,
+            _timeless=replace(self, spent=(), measured=()) if self.spent or self.measured else None,
         )
 
     if TYPE_CHECKING:
@@ -227,11 +229,24 @@ class Problem:
         """How many products of this kind one call consists of: the size of a stack that is not folded."""
         casts: ClassVar[tuple[str, ...]]
         """Which parts of a call change dtype: "other" and "output"."""
+        _timeless: ClassVar[Problem | None]
 
     @property
     def folded(self) -> bool:
         """Whether the matrices of a stack are multiplied side by side, as one."""
         return bool(self.stack) and self.other_spec.shape != self.stack[-2:]
+
+    @property
+    def timeless(self) -> Problem:
+        """The problem with an empty account: all that predictions depend on."""
+        return self._timeless or self
+
+    def at(self, spent: tuple[tuple[str, float], ...], measured: tuple[tuple[str, float], ...]) -> Problem:
+        """Return the problem at another state of its account; `replace` would derive everything anew."""
+        later = copy(self)
+        later.__dict__.update(spent=spent, measured=measured)
+        later.__dict__["_timeless"] = self.timeless if spent or measured else None
+        return later
 
     def spent_on(self, layout: str) -> float:
         """Seconds lost so far for want of `layout`."""
