@@ -61,7 +61,7 @@ pytestmark = pytest.mark.usefixtures("three_threads")
 @pytest.fixture
 def any_dense_operand_may_be_compressed(monkeypatch):
     """Look for zeros in operands that are too small for it to pay, and skip them however few they are."""
-    monkeypatch.setattr("deepgemm.ops._request.SAMPLE_SHARE", 1e9)
+    monkeypatch.setattr("deepgemm.ops._specs.SAMPLE_SHARE", 1e9)
     monkeypatch.setattr("deepgemm.kernels.native.gemm.LEAST_ZERO_SHARE", 0.0)
 
 

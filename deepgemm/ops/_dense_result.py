@@ -12,7 +12,8 @@ from ..errors import DTypeError, FormatError, ShapeError, UnsupportedError
 from ..kernels import registry
 from ..planner import machine as machines
 from ..planner.account import FOR_GOOD
-from ..planner.plan import Decision, build, decide, log
+from ..planner.decision import Decision, decide, log
+from ..planner.plan import build
 from ..planner.problem import Side
 from ..planner.report import Report
 from ..rounding import rounded

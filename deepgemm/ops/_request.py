@@ -18,33 +18,17 @@ from ..config import KernelChoice, Settings, parse_kernel, settings
 from ..dtypes import accumulator, canonical, default_output, is_float
 from ..errors import DTypeError, ShapeError, UnsupportedError
 from ..kernels import registry
-from ..planner import machine as machines
 from ..planner.account import total_spent
-from ..planner.plan import log
-from ..planner.problem import ANY_KERNEL, OperandSpec, Problem, Scaling, Side, dtype_name
+from ..planner.decision import log
+from ..planner.problem import ANY_KERNEL, Problem, Side, dtype_name
 from ..planner.report import Report
-from ..planner.structure import DENSE_SAMPLE, LEAST_FILL, Structure, block_fill, measure, measure_dense
+from ..planner.structure import Structure
 from ..sparse.base import SparseArray
 from ..sparse.core import Factor
 from ..sparse.interop import from_scipy
 from ..sparse.layouts import _default_limit
 from ..sparse.quantized import Quantized
-
-# Seconds to look at one element somewhere in a dense operand, and the share of the product's time that
-# looking for zeros may take (DESIGN section 6).
-SAMPLE_SECONDS = 10e-9
-SAMPLE_SHARE = 0.01
-LEAST_SAMPLE = 256
-# Seconds to look at one entry for all shapes of blocks, seconds that one entry costs in any product with a
-# vector, and how many entries are worth a look, and looked at at most.
-BLOCK_SECONDS = 30e-9
-ENTRY_SECONDS = 0.1e-9
-LEAST_BLOCK_SAMPLE = 512
-MOST_BLOCK_SAMPLE = 4096
-# Without a hint, blocks are looked for when a plan is thought over. Thinking for that alone takes about
-# `THINKING_SECONDS`, which is worth it after so many seconds of products.
-THINKING_SECONDS = 1e-4
-LOOK_SECONDS = (LEAST_BLOCK_SAMPLE * BLOCK_SECONDS + THINKING_SECONDS) / SAMPLE_SHARE
+from ._specs import LEAST_BLOCK_SAMPLE, NOT_LOOKED_AT, block_sample_of, spec_of, unseen
 
 # The operations that take quantised operands.
 TAKE_QUANTIZED = ("matmul", "plan", "error_bound", "quantization_error")
@@ -247,103 +231,6 @@ def _dtypes(left: np.dtype[Any], right: np.dtype[Any]) -> tuple[np.dtype[Any], n
     return accumulator(left, right), short if short == long else None
 
 
-def sparse_spec(array: SparseArray, block_sample: int = 0) -> OperandSpec:
-    """Return what the planner needs to know of a sparse operand; its blocks are sampled if that pays."""
-    cache = array._layouts
-    arrays = array._arrays
-    structure = measure(array)
-    if block_sample >= LEAST_BLOCK_SAMPLE and unseen(array):
-        array._block_fill = block_fill(array, block_sample, LEAST_FILL)
-    if array._block_fill:
-        structure = replace(structure, block_fill=array._block_fill)
-    return OperandSpec(
-        array.format,
-        array.shape,
-        dtype_name(array.dtype),
-        structure,
-        arrays[1].itemsize,
-        layouts=tuple(sorted(cache.names())),
-        donors=tuple(sorted(cache._donated)) if cache._donated else (),
-        blocksize=cast(Any, array).blocksize if array.format == "bsr" else None,
-    )
-
-
-def unseen(array: Any) -> bool:
-    """Whether nobody has looked yet how far the entries of an operand fill blocks."""
-    return isinstance(array, SparseArray) and array.format == "csr" and array._block_fill is None
-
-
-def _block_sample(array: Any, columns: int, wanted: Options, reuse: int | None, env: Settings) -> int:
-    """Return how many entries to look at for blocks: for a hundredth of the time that products take.
-
-    Without a hint that is the time that they have taken: as much again may follow.
-    """
-    if (wanted.choice.algorithm or "").startswith("bsr_"):
-        return MOST_BLOCK_SAMPLE
-    if reuse is None:
-        seconds = sum(account.seconds for account in array._accounts.values())
-    else:
-        machine = machines.current(env.cache_dir)
-        each = 2 * columns / machine.flop_rate(machine.isas[0], "float32")
-        seconds = reuse * array.nnz * max(ENTRY_SECONDS, each) / machine.cores
-    return int(min(seconds * SAMPLE_SHARE / BLOCK_SECONDS, MOST_BLOCK_SAMPLE))
-
-
-def quantized_spec(array: Quantized) -> OperandSpec:
-    """Return what the planner needs to know of a quantised operand."""
-    return OperandSpec(
-        "quantized",
-        array.shape,
-        dtype_name(array.dtype),
-        Structure(array.size, 1.0),
-        order="C" if array.stored.flags.c_contiguous else "F",
-        layouts=tuple(sorted(array._layouts.names())),
-        scaling=Scaling(
-            array.block,
-            dtype_name(array.scales.dtype),
-            array.zero_points is not None,
-            array.offsets is not None,
-        ),
-    )
-
-
-_NOT_LOOKED_AT = Structure(0, 1.0)
-
-
-def dense_spec(array: np.ndarray[Any, Any], structure: Structure = _NOT_LOOKED_AT) -> OperandSpec:
-    """Return what the planner needs to know of a dense operand."""
-    flags = array.flags
-    order = "C" if flags.c_contiguous else "F" if flags.f_contiguous else "strided"
-    return OperandSpec("dense", array.shape, dtype_name(array.dtype), structure, order=order)
-
-
-def zero_structure(
-    array: Any, other: Any, side: Side, machine: machines.Machine, wanted: Options
-) -> Structure:
-    """Return the structure of a dense operand, having looked for zeros within 1 % of the product's time.
-
-    Not looked at is an operand of a product so short that a hundredth of it shows nothing, unless the
-    kernel that skips zeros is forced.
-    """
-    if array.ndim != 2 or array.dtype.char not in "fdFD":
-        return _NOT_LOOKED_AT
-    inner = other.shape[0] if side == "left" else other.shape[-1]
-    work = 2.0 * array.size * (other.size // max(inner, 1))
-    rate = machine.flop_rate(machine.isas[0], "float32") * machine.cores
-    samples = int(min(DENSE_SAMPLE, work / rate * SAMPLE_SHARE / SAMPLE_SECONDS))
-    if wanted.choice.algorithm == "dense_as_csr":
-        samples = DENSE_SAMPLE
-    return measure_dense(array, samples) if samples >= LEAST_SAMPLE else _NOT_LOOKED_AT
-
-
-def _spec(array: Any, block_sample: int, structure: Structure) -> OperandSpec:
-    if isinstance(array, SparseArray):
-        return sparse_spec(array, block_sample)
-    if isinstance(array, Quantized):
-        return quantized_spec(array)
-    return dense_spec(array, structure)
-
-
 def arithmetic_dtype(array: Any) -> np.dtype[Any]:
     """Return the dtype that an operand has in a product: quantised values stand for float32 numbers."""
     return _FLOAT32 if isinstance(array, Quantized) else array.dtype
@@ -362,7 +249,7 @@ def problem_of(
     *,
     reuse: int | None = None,
     measured: tuple[tuple[str, float], ...] = (),
-    structures: tuple[Structure, Structure] = (_NOT_LOOKED_AT, _NOT_LOOKED_AT),
+    structures: tuple[Structure, Structure] = (NOT_LOOKED_AT, NOT_LOOKED_AT),
     stack: tuple[int, ...] = (),
 ) -> Problem:
     """Return the problem that the planner is asked to solve."""
@@ -380,10 +267,12 @@ def problem_of(
     looks = 0
     if left_sparse != right_sparse:
         other = right if left_sparse else left
-        looks = _block_sample(owner, other.size // max(owner.shape[left_sparse], 1), wanted, reuse, env)
+        looks = block_sample_of(
+            owner, other.size // max(owner.shape[left_sparse], 1), wanted.choice, reuse, env
+        )
     return Problem(
-        _spec(left, looks, structures[0]),
-        _spec(right, looks, structures[1]),
+        spec_of(left, looks, structures[0]),
+        spec_of(right, looks, structures[1]),
         dtype_name(chain),
         dtype_name(output),
         fixed,
@@ -399,14 +288,16 @@ def problem_of(
 
 
 def problem_again(
-    problem: Problem, owner: Factor, measured: tuple[tuple[str, float], ...], wanted: Options, env: Settings
+    problem: Problem, owner: Factor, measured: tuple[tuple[str, float], ...], env: Settings
 ) -> Problem | None:
     """Return the problem at the present state of its owner's account; None if more than that has changed."""
     cache, known = owner._layouts, problem.fixed_spec
     if known.layouts != tuple(sorted(cache.names())) or _layout_limit(env) != problem.layout_limit:
         return None
-    if unseen(owner) and _block_sample(owner, problem.normal.n, wanted, None, env) >= LEAST_BLOCK_SAMPLE:
-        return None
+    if unseen(owner):
+        columns, choice = problem.normal.n, problem.choice  # one operand is sparse, so there is a normal form
+        if block_sample_of(owner, columns, choice, None, env) >= LEAST_BLOCK_SAMPLE:
+            return None
     return problem.at(total_spent(owner._accounts.values()), measured)
 
 

@@ -9,7 +9,8 @@ from ..config import Settings
 from ..kernels import registry
 from ..planner import machine as machines
 from ..planner.account import FOR_GOOD
-from ..planner.plan import Decision, Plan, SparsePlan, build, decide, log
+from ..planner.decision import Decision, decide, log
+from ..planner.plan import Plan, SparsePlan, build
 from ..sparse.base import SparseArray
 from ..sparse.csr import CSR
 from . import _budget as budget

@@ -15,7 +15,8 @@ from ..config import Settings
 from ..errors import UnsupportedError
 from ..planner import machine as machines
 from ..planner.account import FOR_GOOD, Account, settle, terms
-from ..planner.plan import Plan, build, decide
+from ..planner.decision import decide
+from ..planner.plan import Plan, build
 from ..planner.problem import Side
 from ..rounding import rounded
 from ..sparse.base import SparseArray, register_product
@@ -23,6 +24,7 @@ from ..sparse.core import Factor
 from ..sparse.quantized import Quantized
 from . import _kernels as _kernels
 from . import _request as request
+from . import _specs as specs
 from . import batch
 from ._budget import budget_of
 from ._dense_result import dense_product
@@ -237,14 +239,14 @@ def _new_plan(
     account: Account = owner._accounts.get(key) or _NEW
     measured, problem = account.measured, None
     if before is not None:
-        problem = request.problem_again(before.problem, owner, measured, wanted, env)
+        problem = request.problem_again(before.problem, owner, measured, env)
     if problem is None:
         stack = other.shape if other.ndim > 2 else ()
         problem = request.problem_of(
             "matmul", left, right, fixed, wanted, env, measured=measured, stack=stack
         )
     decision = decide(problem, machines.current(env.cache_dir))
-    look = request.LOOK_SECONDS if request.unseen(owner) else math.inf
+    look = specs.LOOK_SECONDS if specs.unseen(owner) else math.inf
     plan = build(decision, left, right, terms(decision.choice, account, look), wanted.threads, env)
     chosen = decision.choice.candidate
     if chosen.conversion and owner._accounts:
@@ -309,8 +311,8 @@ def _both_dense(left: Any, right: Any, out: Any, wanted: request.Options, env: S
         return _dot(left, right, out, wanted)
     machine = machines.current(env.cache_dir)
     structures = (
-        request.zero_structure(left, right, "left", machine, wanted),
-        request.zero_structure(right, left, "right", machine, wanted),
+        specs.zero_structure(left, right, "left", machine, wanted.choice),
+        specs.zero_structure(right, left, "right", machine, wanted.choice),
     )
     fixed = dense_fixed(left, right, structures)
     problem = request.problem_of("matmul", left, right, fixed, wanted, env, structures=structures)

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from ..errors import UnsupportedError
 from ..planner import machine as machines
 from ..planner.account import FOR_GOOD
-from ..planner.plan import Plan, build, decide
+from ..planner.decision import decide
+from ..planner.plan import Plan, build
 from ..planner.problem import Side
 from ..planner.structure import Structure
 from ..sparse.base import SparseArray
@@ -18,6 +19,7 @@ from ..sparse.core import Factor
 from ..sparse.quantized import Quantized
 from . import _kernels as _kernels
 from . import _request as request
+from . import _specs as specs
 from . import batch
 from ._sparse_product import limit_plan
 from .matmul import dense_fixed
@@ -127,7 +129,7 @@ def _fixed_side(
     wanted: request.Options,
 ) -> tuple[Side, tuple[Structure, Structure]]:
     """Return the operand to keep, and what was seen of dense operands in choosing it."""
-    seen = (request._NOT_LOOKED_AT, request._NOT_LOOKED_AT)
+    seen = (specs.NOT_LOOKED_AT, specs.NOT_LOOKED_AT)
     left_ours, right_ours = isinstance(left, Factor), isinstance(right, Factor)
     if left_ours != right_ours:
         side: Side = "left" if left_ours else "right"
@@ -143,11 +145,11 @@ def _fixed_side(
     if fixed is None and reuse is not None:
         raise ValueError("plan: fixed must be 'left' or 'right' when reuse is given for two dense operands")
     if fixed == "left":
-        return "left", (request.zero_structure(left, right, "left", machine, wanted), seen[1])
+        return "left", (specs.zero_structure(left, right, "left", machine, wanted.choice), seen[1])
     if fixed == "right":
-        return "right", (seen[0], request.zero_structure(right, left, "right", machine, wanted))
+        return "right", (seen[0], specs.zero_structure(right, left, "right", machine, wanted.choice))
     both = (
-        request.zero_structure(left, right, "left", machine, wanted),
-        request.zero_structure(right, left, "right", machine, wanted),
+        specs.zero_structure(left, right, "left", machine, wanted.choice),
+        specs.zero_structure(right, left, "right", machine, wanted.choice),
     )
     return dense_fixed(left, right, both), both

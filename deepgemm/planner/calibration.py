@@ -19,8 +19,9 @@ from ..config import settings
 from ..sparse.csr import CSR
 from .account import FOR_GOOD
 from .candidates import Choice, rank
+from .decision import Decision
 from .machine import Machine, shipped
-from .plan import Decision, build
+from .plan import build
 from .problem import OperandSpec, Problem
 from .structure import Structure, measure
 

@@ -112,7 +112,7 @@ def test_plan_of_a_dtype(deepgemm_command: Command, market_file: Path, dtype: st
 
 
 def test_plan_as_json_can_be_replayed(deepgemm_command: Command, market_file: Path) -> None:
-    from deepgemm.planner.plan import replay
+    from deepgemm.planner.decision import replay
 
     status, out, _ = deepgemm_command("plan", market_file, "--json")
     assert status == 0

@@ -130,7 +130,7 @@ def test_explain_tells_how_a_stack_is_multiplied():
     assert "8 × 52 × 40, multiplied one after the other" in str(dg.plan(A, wide).explain())
     plan = dg.plan(A, wide, reuse=10)
     assert plan.problem.reuse == 80
-    from deepgemm.planner.plan import replay
+    from deepgemm.planner.decision import replay
 
     assert replay(plan.to_json()).problem == plan.problem
 

@@ -67,7 +67,7 @@ def problems(make: Any) -> Iterator[tuple[str, Any]]:
 
 
 def decisions(make: Any, machine: Any) -> dict[str, dict[str, Any]]:
-    from deepgemm.planner.plan import decide
+    from deepgemm.planner.decision import decide
 
     found = {}
     for name, problem in problems(make):

@@ -8,7 +8,7 @@ import pytest
 
 from deepgemm.planner.account import LEAST_CALLS, LEAST_PRICE, Account, settle, terms, total_spent
 from deepgemm.planner.candidates import Candidate, Choice, choose, rank
-from deepgemm.planner.plan import decide
+from deepgemm.planner.decision import decide
 
 
 def test_a_layout_is_saved_for():

@@ -12,7 +12,7 @@ import scipy.sparse
 
 import deepgemm as dg
 from deepgemm.kernels import registry
-from deepgemm.planner.plan import decide, replay
+from deepgemm.planner.decision import decide, replay
 
 
 @pytest.fixture

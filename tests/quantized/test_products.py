@@ -156,7 +156,7 @@ def test_plans_of_two_quantised_operands(tools):
 
 
 def test_plans_replay(tools):
-    from deepgemm.planner.plan import replay
+    from deepgemm.planner.decision import replay
 
     W = tools.quantized((40, 30), {"dtype": "int4", "axis": 0, "group_size": 8})
     plan = dg.plan(W, np.ones((30, 2), np.float32))
