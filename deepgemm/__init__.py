@@ -1,5 +1,6 @@
 """Sparse and dense matrix products that plan, explain and repeat themselves exactly."""
 
+from . import optim
 from .dtypes import bfloat16, float8_e4m3fn, float8_e5m2
 from .errors import (
     DTypeError,
@@ -9,6 +10,8 @@ from .errors import (
     StaleDataError,
     UnsupportedError,
 )
+from .ops.embedding_bag import embedding_bag
+from .ops.embedding_bag_grad import embedding_bag_grad
 from .ops.error_bound import error_bound
 from .ops.estimate import Estimate, estimate
 from .ops.gram import gram, sandwich
@@ -66,6 +69,8 @@ __all__ = [
     "bfloat16",
     "block_diag",
     "dequantize",
+    "embedding_bag",
+    "embedding_bag_grad",
     "error_bound",
     "estimate",
     "fake_quantize",
@@ -78,6 +83,7 @@ __all__ = [
     "matmul_to_disk",
     "matmul_topk",
     "open_matrix",
+    "optim",
     "plan",
     "quantization_error",
     "quantize",

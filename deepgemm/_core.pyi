@@ -249,3 +249,26 @@ def segments(
 def segment_order(
     offsets: _Index, lengths: _Index | None, keys: _Array, most: int, descending: bool, places: _Array
 ) -> None: ...
+def bags(
+    mode: str,
+    isa: str | None,
+    parts: list[tuple[Any, ...]],  # (table, ids, offsets, lengths, weights, padding)
+    out_of_range: str,
+    out: _Array,
+) -> str | tuple[int, int]: ...  # the ISA that ran, or (feature, position) of the first id that is no row
+def order_ids(
+    ids: _Index, offsets: _Index, lengths: _Index | None, rows: int, padding: int, out_of_range: str
+) -> Any: ...  # (rows, offsets, places, bags), or the position of the first id that is no row
+def step_rows(
+    optimiser: str,
+    isa: str | None,
+    table: _Array,
+    state: _Array | None,
+    rows: _Index,
+    gradient: _Array,
+    bags: _Index,
+    offsets: _Index,
+    weights: _Array | None,
+    rate: float,
+    epsilon: float,
+) -> str: ...

@@ -7,6 +7,8 @@ are in `deepgemm.stated`, one idea in each file.
 
 from .fma import fma
 from .rounding import rounded
+from .stated.bag_gradients import adagrad, embedding_bag_grad, rowwise_adagrad, sgd
+from .stated.bags import embedding_bag
 from .stated.elementary import exp, log
 from .stated.lanes import dot, sddmm
 from .stated.products import matmul
@@ -29,8 +31,11 @@ from .stated.stacks import matmul_stack
 from .stated.symmetric import gram, sandwich
 
 __all__ = [
+    "adagrad",
     "dequantize",
     "dot",
+    "embedding_bag",
+    "embedding_bag_grad",
     "exp",
     "fma",
     "gram",
@@ -44,6 +49,7 @@ __all__ = [
     "norms",
     "quantize",
     "rounded",
+    "rowwise_adagrad",
     "sandwich",
     "sddmm",
     "segment_argmax",
@@ -56,6 +62,7 @@ __all__ = [
     "segment_min",
     "segment_softmax",
     "segment_sum",
+    "sgd",
     "sums",
     "variances",
 ]

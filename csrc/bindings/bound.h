@@ -33,6 +33,8 @@ std::unique_ptr<BoundProduct> bind_product(std::unique_ptr<Product> product, DTy
 
 // Adds operations within segments.
 void add_segments(py::module_& module);
+// Adds embedding bags.
+void add_bags(py::module_& module);
 // Adds sddmm and gram to the module.
 void add_sampled(py::module_& module);
 void add_bsr(py::module_& module);

@@ -313,6 +313,7 @@ PYBIND11_MODULE(_core, m) {
   add_threads(m);
   add_sampled(m);
   add_segments(m);
+  add_bags(m);
   add_bsr(m);
   add_transpose(m);
   add_tiled(m);

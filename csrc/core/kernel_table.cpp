@@ -15,6 +15,7 @@
   X(spgemm, isa)            \
   X(sddmm, isa)             \
   X(segments, isa)          \
+  X(bags, isa)              \
   X(gram, isa)
 
 #define DG_DECLARE(family, isa) extern "C" const deepgemm::KernelTable dg_##family##_##isa;

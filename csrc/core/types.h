@@ -6,8 +6,9 @@
 
 namespace deepgemm {
 
-// The four of the arithmetic, those that are only stored, and the sums of 8-bit integers.
-enum class DType : std::uint8_t { f32, f64, c64, c128, f16, bf16, f8e4m3, f8e5m2, i8, u8, i32, i64 };
+// The four of the arithmetic, those that are only stored, the sums of 8-bit integers, and integers that are
+// packed into bytes, the first of a row in the lowest bits.
+enum class DType : std::uint8_t { f32, f64, c64, c128, f16, bf16, f8e4m3, f8e5m2, i8, u8, i32, i64, u4, u2 };
 enum class IndexType : std::uint8_t { i32, i64 };
 
 // From the most portable to the best within one architecture; the order is that of kernel look-up.

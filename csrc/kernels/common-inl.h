@@ -6,12 +6,14 @@
 #if defined(__GNUC__)
 #define DG_INLINE inline __attribute__((always_inline))
 #define DG_INLINE_LAMBDA __attribute__((always_inline))
+#define DG_NOINLINE __attribute__((noinline))
 // Loops over register tiles must vanish, or the tile goes through the stack.
 #define DG_UNROLL _Pragma("GCC unroll 32")
 #define DG_PREFETCH(address) __builtin_prefetch(address)
 #else
 #define DG_INLINE inline
 #define DG_INLINE_LAMBDA
+#define DG_NOINLINE
 #define DG_UNROLL
 #define DG_PREFETCH(address) static_cast<void>(address)
 #endif

@@ -9,6 +9,7 @@
 
 #include "core/segment_args.h"
 #include "kernels/elementary-inl.h"
+#include "kernels/span-inl.h"
 #include "simd/reduce.h"
 #include "simd/transpose.h"
 
@@ -16,23 +17,6 @@ namespace deepgemm::DG_ISA {
 namespace {
 
 constexpr int kLanes = 16;
-
-struct Span {
-  int64_t begin, length;
-};
-
-DG_INLINE Span span_of(const SegmentArgs& args, int64_t segment) {
-  if (args.wide) {
-    const int64_t* offsets = static_cast<const int64_t*>(args.offsets);
-    const int64_t begin = offsets[segment];
-    if (args.lengths != nullptr) return {begin, static_cast<const int64_t*>(args.lengths)[segment]};
-    return {begin, offsets[segment + 1] - begin};
-  }
-  const int32_t* offsets = static_cast<const int32_t*>(args.offsets);
-  const int64_t begin = offsets[segment];
-  if (args.lengths != nullptr) return {begin, static_cast<const int32_t*>(args.lengths)[segment]};
-  return {begin, offsets[segment + 1] - begin};
-}
 
 DG_INLINE int at_most(int64_t n, int most) { return n < most ? static_cast<int>(n) : most; }
 

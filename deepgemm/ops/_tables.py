@@ -1,0 +1,75 @@
+"""Embedding tables as the core reads them: plain rows where they lie, quantised ones with their scales."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..dtypes import bfloat16, is_float
+from ..errors import DTypeError, ShapeError, UnsupportedError
+from ..sparse.quantized import Quantized
+from ..sparse.validate import plain_array
+
+Array = npt.NDArray[Any]
+
+PLAIN = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.float16), bfloat16)
+
+
+class Table(NamedTuple):
+    """A table: its shape, the dtypes of chains and results, and its parts for the core."""
+
+    shape: tuple[int, int]
+    chain: np.dtype[Any]
+    output: np.dtype[Any]
+    parts: tuple[Any, ...]
+
+
+def read(op: str, name: str, table: Any) -> Table:
+    """Return a table that shares memory, unless rows are not contiguous or not aligned.
+
+    Raises
+    ------
+    ShapeError, DTypeError, UnsupportedError
+        If it is no matrix of a dtype that tables have, or not scaled by rows.
+    """
+    if isinstance(table, Quantized):
+        return _quantized(op, name, table)
+    rows = plain_array(op, name, table)
+    if rows.ndim != 2:
+        raise ShapeError(f"{op}: {name} has {rows.ndim} dimensions, expected 2")
+    dtype = rows.dtype.newbyteorder("=")
+    if dtype not in PLAIN:
+        hint = (
+            "; quantize(..., axis=0) and quantize_table make tables of integers" if dtype.kind in "iu" else ""
+        )
+        names = ", ".join(str(known) for known in PLAIN)
+        raise DTypeError(f"{op}: {name} has dtype {rows.dtype}, expected one of: {names}{hint}")
+    if rows.dtype != dtype or not rows.flags.aligned or not has_whole_rows(rows):
+        rows = np.array(rows, dtype, order="C")
+    chain = np.dtype(np.float64) if dtype.char == "d" else np.dtype(np.float32)
+    shape = (rows.shape[0], rows.shape[1])
+    return Table(shape, chain, dtype, (rows, str(dtype), shape[1], None, None, None))
+
+
+def has_whole_rows(rows: Array) -> bool:
+    """Whether the elements of each row follow each other in memory; NumPy gives empty arrays any strides."""
+    return not rows.size or rows.shape[1] <= 1 or rows.strides[1] == rows.itemsize
+
+
+def _quantized(op: str, name: str, table: Quantized) -> Table:
+    if is_float(table.dtype):
+        raise UnsupportedError(
+            f"{op}: {name} is {table.dtype}, expected int8, uint8, int4, uint4, int2 or uint2"
+        )
+    if table.scales.shape not in ((table.shape[0], 1), (1, 1)):
+        raise UnsupportedError(
+            f"{op}: {name} has scales of shape {table.scales.shape}, expected one for each row; "
+            "quantize(..., axis=0) and quantize_table make those"
+        )
+    table._check_fresh()
+    stored = table.stored if has_whole_rows(table.stored) else np.ascontiguousarray(table.stored)
+    numbers = [None if x is None else x.reshape(-1) for x in (table.scales, table.offsets, table.zero_points)]
+    single = np.dtype(np.float32)
+    return Table(table.shape, single, single, (stored, str(table.dtype), table.shape[1], *numbers))

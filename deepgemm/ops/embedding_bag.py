@@ -1,0 +1,189 @@
+"""`embedding_bag`: rows of a table, picked by bags of ids and summed, averaged or maximised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core
+from ..config import forced_isa
+from ..dtypes import bfloat16, canonical, is_float
+from ..errors import DTypeError, ShapeError
+from ..rounding import rounded
+from ..sparse.quantized import Quantized
+from . import _bags, _tables
+
+__all__ = ["embedding_bag"]
+
+Array = npt.NDArray[Any]
+
+_SINGLE = np.dtype(np.float32)
+# What kernels write themselves where the chain is float32; other dtypes are reached by one more pass.
+_WRITTEN = (_SINGLE, np.dtype(np.float16), bfloat16)
+
+
+def embedding_bag(
+    table: Any,
+    bags: Any,
+    mode: str = "sum",
+    weights: Any = None,
+    padding_idx: Any = None,
+    out_of_range: str = "raise",
+    *,
+    include_last_offset: bool = False,
+    dtype: npt.DTypeLike | None = None,
+) -> Array:
+    """Join the rows of a table that each bag of ids names, without gathering them.
+
+    Parameters
+    ----------
+    table : array_like or Quantized, shape (m, n), or list of them
+        Rows of float32, float64, float16 or bfloat16; or of int8, uint8, int4, uint4, int2 or uint2 with a
+        scale for each row or one for all, as `quantize(..., axis=0)` and `quantize_table` make them. Tables
+        are read where they lie, read-only and memory-mapped ones too; only one whose rows are not
+        contiguous (Fortran order), aligned or native is copied. A list of tables takes a list of as
+        many bags, all with the same number of them, and puts the results side by side.
+    bags : Ragged, CSR, (indices, offsets), list of lists, or array_like of int of shape (bags, ids)
+        The ids of each bag, int32 or int64 (others are converted). `offsets` are the starts of bags, as in
+        PyTorch. The rows of a CSR, of any class, are bags of their column ids, and its entries their
+        weights, unless `weights` are given.
+    mode : {"sum", "mean", "max"}
+        How rows are joined. The mean divides by the number of ids, whatever their weights.
+    weights : array_like or Ragged, optional
+        One real number for each id (a list of them, or None, for each of several tables). They are rounded
+        to the chain's dtype: float64 for float64 tables, else float32. Not with "max".
+    padding_idx : int, optional
+        Ids of this row are left out and not counted; -1 is the last row, as in PyTorch. One for all tables,
+        or a list.
+    out_of_range : {"raise", "zero", "clip"}
+        What becomes of an id that is no row: an error; a row of zeros, which counts; the nearest row.
+    include_last_offset : bool, optional
+        `offsets` have one entry more: where the last bag ends.
+    dtype : dtype_like, optional
+        Floating dtype of the result: by default that of the table, or float32 where it is quantised; several
+        tables that differ give float32.
+
+    Returns
+    -------
+    numpy.ndarray, shape (bags, n)
+        In C order. A bag without ids, or with nothing but padding, gives zeros in each mode.
+
+    Raises
+    ------
+    IndexError
+        If an id is out of range; the message names the bag, the position and the id. Or if `padding_idx` is.
+    ShapeError, DTypeError, FormatError
+        If tables, bags and weights are malformed, or do not fit together.
+    ValueError
+        If there is no such mode or treatment of ids out of range.
+    UnsupportedError
+        If there are weights for "max", or a quantised table is not scaled by rows.
+
+    See Also
+    --------
+    embedding_bag_grad : the gradient with respect to the table.
+    optim : steps of optimisers, in place.
+
+    Notes
+    -----
+    O(ids n), and one read of each row named. With ``acc = fma(weight, row, acc)`` in the order of the ids,
+    the mean divided once, then one rounding: a sum is what `CSR @ table` gives, bit for bit. Rows are
+    dequantised in registers. Every id is compared with the number of rows before it is used. Threads split
+    the bags by their ids, and the columns of a bag that is much longer than the others; a call with many
+    tables is one job.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deepgemm as dg
+    >>> table = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
+    >>> dg.embedding_bag(table, dg.Ragged([[0, 2], [], [1]]))
+    array([[6., 8.],
+           [0., 0.],
+           [3., 4.]], dtype=float32)
+    >>> dg.embedding_bag(table, ([0, 2, 1], [0, 2]), mode="mean")
+    array([[3., 4.],
+           [3., 4.]], dtype=float32)
+    >>> dg.embedding_bag([table, dg.quantize(table, "int8", axis=0)], [[[0], [1]], [[2], [2]]]).shape
+    (2, 4)
+    >>> dg.embedding_bag(table, [[0], [1, 3]])
+    Traceback (most recent call last):
+    IndexError: embedding_bag: bag 1 has id 3 at position 1, but the table has 3 rows
+    """
+    op = "embedding_bag"
+    if not (type(mode) is str and mode in _bags.MODES):
+        _bags.chosen(op, "mode", mode, _bags.MODES)
+    _bags.chosen(op, "out_of_range", out_of_range, _bags.OUT_OF_RANGE)
+    several = _is_list_of_tables(table)
+    tables, features = [], []
+    for number, (one, ids, factors, padding) in enumerate(
+        _each(op, table, bags, weights, padding_idx) if several else [(table, bags, weights, padding_idx)]
+    ):
+        at = f"[{number}]" if several else ""
+        found = _tables.read(op, f"table{at}", one)
+        read = _bags.read(op, f"bags{at}", ids, include_last_offset)
+        read = _bags.with_weights(op, f"weights{at}", read, factors, found.chain, mode)
+        tables.append(found)
+        features.append((read, _bags.padding_row(op, padding, found.shape[0])))
+    chain, output = _dtypes(op, tables, dtype)
+    count = len(features[0][0].segments)
+    for number, (read, _) in enumerate(features):
+        if len(read.segments) != count:
+            raise ShapeError(f"{op}: bags[{number}] has {len(read.segments)} bags, but bags[0] has {count}")
+    written = output if output == chain or (chain == _SINGLE and output in _WRITTEN) else chain
+    result = np.empty((count, sum(found.shape[1] for found in tables)), written)
+    parts = [
+        (found.parts, *_bags.core_part(read), padding)
+        for found, (read, padding) in zip(tables, features, strict=True)
+    ]
+    outcome = _core.bags(mode, forced_isa(), parts, out_of_range, result)
+    if not isinstance(outcome, str):
+        number, position = outcome
+        where = f"bags[{number}]: " if several else ""
+        _bags.refuse_id(op, where, features[number][0], position, tables[number].shape[0])
+    return result if written == output else rounded(result, output)
+
+
+def _is_list_of_tables(table: Any) -> bool:
+    return isinstance(table, list | tuple) and all(
+        isinstance(one, Quantized) or getattr(one, "ndim", 0) == 2 for one in table
+    )
+
+
+def _each(op: str, tables: Any, bags: Any, weights: Any, padding_idx: Any) -> list[tuple[Any, ...]]:
+    """Return table, bags, weights and padding of each feature."""
+    if not tables:
+        raise ShapeError(f"{op}: table is an empty list, expected at least one table")
+    columns = [("bags", bags), ("weights", weights), ("padding_idx", padding_idx)]
+    spread = []
+    for name, values in columns:
+        if values is None or (name == "padding_idx" and not isinstance(values, list | tuple)):
+            values = [values] * len(tables)
+        if not isinstance(values, list | tuple):
+            raise ShapeError(f"{op}: {name} is no list, but there are {len(tables)} tables")
+        if len(values) != len(tables):
+            raise ShapeError(f"{op}: {name} has {len(values)} entries, but there are {len(tables)} tables")
+        spread.append(values)
+    return list(zip(tables, *spread, strict=True))
+
+
+def _dtypes(
+    op: str, tables: list[_tables.Table], dtype: npt.DTypeLike | None
+) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """Return the dtypes of the chains and of the result."""
+    chain = tables[0].chain
+    for number, found in enumerate(tables):
+        if found.chain != chain:
+            raise DTypeError(
+                f"{op}: table[{number}] is summed in {found.chain}, but table[0] in {chain}: "
+                "float64 tables go with float64 ones only"
+            )
+    if dtype is None:
+        alike = all(found.output == tables[0].output for found in tables)
+        return chain, tables[0].output if alike else chain
+    output = canonical(dtype, f"{op}: dtype")
+    if not is_float(output):
+        raise DTypeError(f"{op}: dtype is {output}, expected a real floating dtype")
+    return chain, output
