@@ -31,12 +31,21 @@ class BsrProduct final : public Product {
     if (id_ == KernelId::bsr_vector) {
       const dense::ContiguousVector vector(x, size(), threads);
       if (vector.data() == nullptr) return Status::no_memory;
-      run_rows(args_of({const_cast<void*>(vector.data()), x.rows, 1, 1, 1}, y), threads);
+      const BsrArgs args = args_of({const_cast<void*>(vector.data()), x.rows, 1, 1, 1}, y);
+      for_block_rows(args, threads, [&](std::int64_t begin, std::int64_t end, int thread) {
+        found_.run(&args, begin, end, thread, nullptr);
+      });
       return Status::ok;
     }
-    const panels::Wanted wanted{entries() * static_cast<std::int64_t>(size()), size()};
-    return panels::run(x, y, wanted, threads,
-                       [&](const DenseView& a, const DenseView& b) { run_panel(a, b, threads); });
+    panels::Wanted wanted{entries() * static_cast<std::int64_t>(size()), size()};
+    if (id_ == KernelId::bsr_dense) wanted.tile_unit = s_.height;
+    return panels::run(x, y, wanted, threads, [&](const DenseView& a, const panels::TargetRows& b) {
+      if (id_ == KernelId::bsr_dense) {
+        run_rows(a, b, threads);
+      } else {
+        run_scatter(a, b.whole(), threads);
+      }
+    });
   }
 
  private:
@@ -57,22 +66,32 @@ class BsrProduct final : public Product {
     return (work_before(s_.blocks, s_.blocks.major) + entries()) * vectors;
   }
 
-  void run_rows(const BsrArgs& args, int threads) const {
+  // Calls body(begin, end, thread) for block rows of about equal work.
+  template <class Body>
+  void for_block_rows(const BsrArgs& args, int threads, const Body& body) const {
     const CompressedView& b = s_.blocks;
     const std::int64_t tasks = std::min(parallel::task_count(threads, work(args), kWorkPerTask), b.major);
-    parallel::run(
-        tasks <= 1 ? 1 : threads, std::max<std::int64_t>(tasks, 1), [&](std::int64_t task, int thread) {
-          found_.run(&args, first_row(b, task, tasks), first_row(b, task + 1, tasks), thread, nullptr);
-        });
+    parallel::run(tasks <= 1 ? 1 : threads, std::max<std::int64_t>(tasks, 1),
+                  [&](std::int64_t task, int thread) {
+                    body(first_row(b, task, tasks), first_row(b, task + 1, tasks), thread);
+                  });
   }
 
-  void run_panel(const DenseView& x, const DenseView& y, int threads) const {
+  void run_rows(const DenseView& x, const panels::TargetRows& y, int threads) const {
+    const std::int64_t index_bytes = static_cast<std::int64_t>(size_of(s_.blocks.index_type));
+    const BsrArgs all = args_of(x, y.whole());
+    for_block_rows(all, threads, [&](std::int64_t begin, std::int64_t end, int thread) {
+      y.fill(begin * s_.height, end * s_.height, thread, [&](std::int64_t first, const DenseView& rows) {
+        BsrArgs args = args_of(x, rows);
+        args.indptr = static_cast<const char*>(args.indptr) + first / s_.height * index_bytes;
+        found_.run(&args, 0, rows.rows / s_.height, thread, nullptr);
+      });
+    });
+  }
+
+  // Rows of Y meet again and again, so threads can only split the columns; whole cache lines each.
+  void run_scatter(const DenseView& x, const DenseView& y, int threads) const {
     const BsrArgs args = args_of(x, y);
-    if (id_ == KernelId::bsr_dense) {
-      run_rows(args, threads);
-      return;
-    }
-    // Rows of Y meet again and again, so threads can only split the columns; whole cache lines each.
     const std::int64_t line = std::max<std::int64_t>(64 / static_cast<std::int64_t>(size()), 1);
     const std::int64_t lines = (y.cols + line - 1) / line;
     const std::int64_t tasks =

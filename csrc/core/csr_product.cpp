@@ -32,9 +32,17 @@ class CsrProduct final : public Product {
     if (id_ == KernelId::csr_vector) return run_vector(x, y, threads);
     const std::size_t size = size_of(s_.dtype);
     panels::Wanted wanted{s_.nnz * static_cast<std::int64_t>(size), size};
-    wanted.aligned_x = id_ == KernelId::csr_rowwise && panels::worth_aligning(x, size, s_.nnz);
-    return panels::run(x, y, wanted, threads,
-                       [&](const DenseView& a, const DenseView& b) { run_panel(a, b, threads); });
+    if (id_ == KernelId::csr_rowwise) {
+      wanted.aligned_x = panels::worth_aligning(x, size, s_.nnz);
+      wanted.tile_unit = 1;
+    }
+    return panels::run(x, y, wanted, threads, [&](const DenseView& a, const panels::TargetRows& b) {
+      if (id_ == KernelId::csr_rowwise) {
+        run_rowwise(a, b, threads);
+      } else {
+        run_scatter(a, b.whole(), threads);
+      }
+    });
   }
 
  private:
@@ -43,25 +51,40 @@ class CsrProduct final : public Product {
     if (vector.data() == nullptr) return Status::no_memory;
     const SpmvArgs args{s_.indptr, s_.indices,   s_.values, vector.data(),
                         y.data,    y.row_stride, s_.nnz,    sparse_is_left_};
-    run_rows(&args, work_before(s_, s_.major), threads);
+    for_rows(work_before(s_, s_.major), threads, [&](std::int64_t begin, std::int64_t end, int thread) {
+      found_.run(&args, begin, end, thread, nullptr);
+    });
     return Status::ok;
   }
 
-  void run_panel(const DenseView& x, const DenseView& y, int threads) const {
-    const SpmmArgs args{s_.indptr,    s_.indices, s_.values,    s_.major, s_.minor,       x.data,
-                        x.row_stride, y.data,     y.row_stride, y.cols,   sparse_is_left_};
-    const std::int64_t work =
-        work_before(s_, s_.major) * (1 + y.cols * static_cast<std::int64_t>(size_of(s_.dtype)) / 64);
-    if (id_ == KernelId::csr_rowwise) {
-      run_rows(&args, work, threads);
-      return;
-    }
-    // Scattered rows of Y meet again and again, so threads can only split the columns; whole cache
-    // lines each, or two threads would write to one line.
+  SpmmArgs args_of(const DenseView& x, const DenseView& y) const {
+    return {s_.indptr,    s_.indices, s_.values,    s_.major, s_.minor,       x.data,
+            x.row_stride, y.data,     y.row_stride, y.cols,   sparse_is_left_};
+  }
+
+  std::int64_t work(std::int64_t columns) const {
+    return work_before(s_, s_.major) * (1 + columns * static_cast<std::int64_t>(size_of(s_.dtype)) / 64);
+  }
+
+  void run_rowwise(const DenseView& x, const panels::TargetRows& y, int threads) const {
+    const std::int64_t index_bytes = static_cast<std::int64_t>(size_of(s_.index_type));
+    for_rows(work(y.cols()), threads, [&](std::int64_t begin, std::int64_t end, int thread) {
+      y.fill(begin, end, thread, [&](std::int64_t first, const DenseView& rows) {
+        SpmmArgs args = args_of(x, rows);
+        args.indptr = static_cast<const char*>(s_.indptr) + first * index_bytes;
+        found_.run(&args, 0, rows.rows, thread, nullptr);
+      });
+    });
+  }
+
+  // Scattered rows of Y meet again and again, so threads can only split the columns; whole cache lines each,
+  // or two threads would write to one line.
+  void run_scatter(const DenseView& x, const DenseView& y, int threads) const {
+    const SpmmArgs args = args_of(x, y);
     const std::int64_t line = 64 / static_cast<std::int64_t>(size_of(s_.dtype));
     const std::int64_t lines = (y.cols + line - 1) / line;
     const std::int64_t tasks =
-        std::min<std::int64_t>({lines, threads, parallel::task_count(threads, work, kWorkPerTask)});
+        std::min<std::int64_t>({lines, threads, parallel::task_count(threads, work(y.cols), kWorkPerTask)});
     parallel::run(threads, tasks, [&](std::int64_t task, int thread) {
       const std::int64_t begin = lines * task / tasks * line;
       const std::int64_t end = std::min(lines * (task + 1) / tasks * line, y.cols);
@@ -69,14 +92,13 @@ class CsrProduct final : public Product {
     });
   }
 
-  void run_rows(const void* args, std::int64_t work, int threads) const {
-    const std::int64_t tasks = std::min(parallel::task_count(threads, work, kWorkPerTask), s_.major);
-    if (tasks <= 1) {
-      parallel::run(1, 1, [&](std::int64_t, int) { found_.run(args, 0, s_.major, 0, nullptr); });
-      return;
-    }
+  // Calls body(begin, end, thread) for rows of about equal work.
+  template <class Body>
+  void for_rows(std::int64_t work, int threads, const Body& body) const {
+    const std::int64_t tasks =
+        std::max<std::int64_t>(std::min(parallel::task_count(threads, work, kWorkPerTask), s_.major), 1);
     parallel::run(threads, tasks, [&](std::int64_t task, int thread) {
-      found_.run(args, first_row(s_, task, tasks), first_row(s_, task + 1, tasks), thread, nullptr);
+      body(first_row(s_, task, tasks), first_row(s_, task + 1, tasks), thread);
     });
   }
 

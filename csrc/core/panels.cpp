@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::int64_t kLine = 64;
 constexpr std::int64_t kFreeBytes = 8 << 20;
+// Rows of a tile, if its unit allows: whole lines of each column of Y follow each other.
+constexpr std::int64_t kTileRows = 256;
 constexpr std::int64_t kOften = 8;  // copying a row costs about as much as this many entries that use it
 
 bool needs_packing(const DenseView& v) { return v.col_stride != 1 && v.cols > 1; }
@@ -31,22 +33,28 @@ Status run(const DenseView& x, const DenseView& y, const Wanted& wanted, int thr
   const std::int64_t size = static_cast<std::int64_t>(wanted.size);
   const std::int64_t given = wanted.stored + (x.rows + y.rows) * x.cols * size;
   const std::int64_t budget = std::max(kFreeBytes, given / 12);
-  const bool packs_y = needs_packing(y);
+  const bool tiles_y = needs_packing(y) && wanted.tile_unit > 0;
+  const bool packs_y = needs_packing(y) && !tiles_y;
   bool packs_x = needs_packing(x) || wanted.aligned_x;
   // A copy for alignment alone must not make panels narrower than they would be.
   const std::int64_t whole = std::min(x.cols * size, kRowBytes);
   if ((x.rows + (packs_y ? y.rows : 0)) * whole > budget) packs_x = needs_packing(x);
-  if (!packs_x && !packs_y) {
-    fn(context, x, y);
+  if (!packs_x && !needs_packing(y)) {
+    fn(context, x, TargetRows(y, wanted.size));
     return Status::ok;
   }
   const std::int64_t rows = (packs_x ? x.rows : 0) + (packs_y ? y.rows : 0);
   const std::int64_t width = even_width(y.cols, budget / std::max<std::int64_t>(rows * size, 1), size);
   const std::int64_t padded = packed_stride(width, size);
   const std::int64_t stride = rows * padded * size <= budget ? padded : width;
-  const Workspace memory(static_cast<std::size_t>(rows * stride * size));
-  char* buffer = static_cast<char*>(memory.data());
-  if (buffer == nullptr) return Status::no_memory;
+  const std::int64_t unit = std::max<std::int64_t>(wanted.tile_unit, 1);
+  const std::int64_t tile_rows = std::min(std::max(kTileRows / unit, std::int64_t{1}) * unit, y.rows);
+  const std::int64_t tile_lines = (tile_rows * padded * size * threads + kLine - 1) / kLine;
+  const std::int64_t tile_bytes = tiles_y ? tile_lines * kLine : 0;
+  const Workspace memory(static_cast<std::size_t>(tile_bytes + rows * stride * size));
+  char* tiles = static_cast<char*>(memory.data());
+  if (tiles == nullptr) return Status::no_memory;
+  char* buffer = tiles + tile_bytes;
   char* y_buffer = buffer + (packs_x ? x.rows * stride * size : 0);
   for (std::int64_t column = 0; column < y.cols; column += width) {
     const std::int64_t n = std::min(width, y.cols - column);
@@ -57,11 +65,21 @@ Status run(const DenseView& x, const DenseView& y, const Wanted& wanted, int thr
       dense::copy(x_panel, packed, wanted.size, threads);
       x_panel = packed;
     }
+    if (tiles_y) {
+      fn(context, x_panel, TargetRows(y_panel, wanted.size, tiles, tile_rows, padded));
+      continue;
+    }
     const DenseView result = packs_y ? DenseView{y_buffer, y.rows, n, stride, 1} : y_panel;
-    fn(context, x_panel, result);
+    fn(context, x_panel, TargetRows(result, wanted.size));
     if (packs_y) dense::copy(result, y_panel, wanted.size, threads);
   }
   return Status::ok;
+}
+
+TargetRows TargetRows::columns(std::int64_t first, std::int64_t count) const {
+  TargetRows part = *this;
+  part.y_ = panels::columns(y_, first, count, static_cast<std::int64_t>(size_));
+  return part;
 }
 
 DenseView columns(const DenseView& v, std::int64_t first, std::int64_t count, std::int64_t size) {

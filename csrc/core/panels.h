@@ -1,11 +1,14 @@
 // Products in panels of columns: operands that kernels cannot read well as they lie are copied, a panel
-// of their columns at a time, into aligned rows that stand side by side.
+// of their columns at a time, into aligned rows that stand side by side; a result whose columns lie apart is
+// turned into place, a tile of its rows at a time.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <type_traits>
 
+#include "core/dense.h"
 #include "core/types.h"
 
 namespace deepgemm::panels {
@@ -18,14 +21,58 @@ struct Wanted {
   std::int64_t stored;     // bytes of S, which count towards what the copies may take
   std::size_t size;        // bytes of one element
   bool aligned_x = false;  // copy X also where its columns lie side by side, if that leaves panels wide
+  // Whole multiples of so many rows make a tile; 0 where kernels fill rows in no order, and so want all of
+  // them side by side.
+  std::int64_t tile_unit = 0;
 };
 
-using PanelFn = void (*)(void* context, const DenseView& x, const DenseView& y);
+// The rows of Y as kernels fill them: with their columns side by side, in place or else in a tile of the
+// thread, which is turned into place while it is in L2. A product that put all of Y aside wrote and read it
+// once more.
+class TargetRows {
+ public:
+  TargetRows(const DenseView& y, std::size_t size) : y_(y), size_(size) {}
+  TargetRows(const DenseView& y, std::size_t size, char* tiles, std::int64_t tile_rows, std::int64_t stride)
+      : y_(y), size_(size), tiles_(tiles), tile_rows_(tile_rows), stride_(stride) {}
+
+  std::int64_t cols() const { return y_.cols; }
+  // All rows at once, where they are no tiles.
+  const DenseView& whole() const { return y_; }
+  TargetRows columns(std::int64_t first, std::int64_t count) const;
+
+  // Calls body(first, rows) until rows [begin, end) of Y are filled: `rows` stands for first, first + 1, ...
+  template <class Body>
+  void fill(std::int64_t begin, std::int64_t end, int thread, const Body& body) const {
+    if (tiles_ == nullptr) {
+      body(begin, rows(begin, end - begin));
+      return;
+    }
+    char* tile = tiles_ + thread * tile_rows_ * stride_ * static_cast<std::int64_t>(size_);
+    for (std::int64_t first = begin; first < end; first += tile_rows_) {
+      const DenseView part{tile, std::min(tile_rows_, end - first), y_.cols, stride_, 1};
+      body(first, part);
+      dense::copy(part, rows(first, part.rows), size_, 1);
+    }
+  }
+
+ private:
+  DenseView rows(std::int64_t first, std::int64_t count) const {
+    char* data = static_cast<char*>(y_.data) + first * y_.row_stride * static_cast<std::int64_t>(size_);
+    return {data, count, y_.cols, y_.row_stride, y_.col_stride};
+  }
+
+  DenseView y_;
+  std::size_t size_;
+  char* tiles_ = nullptr;
+  std::int64_t tile_rows_ = 0, stride_ = 0;
+};
+
+using PanelFn = void (*)(void* context, const DenseView& x, const TargetRows& y);
 
 // Calls fn for panels of all columns, one after another, with views of unit column stride: x holds what
 // X holds, and what is put into y goes to Y. Without any copying there is one panel of all columns.
-// Copies take at most a few megabytes or a twelfth of operands and result: a product promises to stay
-// within a tenth of them.
+// Copies of X and Y take at most a few megabytes or a twelfth of operands and result: a product promises to
+// stay within a tenth of them.
 Status run(const DenseView& x, const DenseView& y, const Wanted& wanted, int threads, PanelFn fn,
            void* context);
 
@@ -34,7 +81,7 @@ Status run(const DenseView& x, const DenseView& y, const Wanted& wanted, int thr
   using Body = std::remove_reference_t<F>;
   return run(
       x, y, wanted, threads,
-      [](void* context, const DenseView& a, const DenseView& b) { (*static_cast<Body*>(context))(a, b); },
+      [](void* context, const DenseView& a, const TargetRows& b) { (*static_cast<Body*>(context))(a, b); },
       const_cast<void*>(static_cast<const void*>(std::addressof(body))));
 }
 

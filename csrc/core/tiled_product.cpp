@@ -41,8 +41,9 @@ class TiledProduct final : public Product {
     panels::Wanted wanted{s.nnz * size(), static_cast<std::size_t>(size())};
     if (s.panels == 1 || !panels::used_often(x, s.nnz)) {
       wanted.aligned_x = panels::worth_aligning(x, wanted.size, s.nnz);
+      wanted.tile_unit = s.block_rows;
       return panels::run(x, y, wanted, threads,
-                         [&](const DenseView& a, const DenseView& b) { run_rows(a, b, threads); });
+                         [&](const DenseView& a, const panels::TargetRows& b) { run_rows(a, b, threads); });
     }
     return run_copying(x, y, threads);
   }
@@ -50,17 +51,18 @@ class TiledProduct final : public Product {
  private:
   std::int64_t size() const { return static_cast<std::int64_t>(size_of(tiled_->dtype)); }
 
-  std::int64_t task_count(const DenseView& y, int threads) const {
-    const std::int64_t work = work_before(tiled_->structure->blocks) * (1 + y.cols * size() / 64);
+  std::int64_t task_count(std::int64_t columns, int threads) const {
+    const std::int64_t work = work_before(tiled_->structure->blocks) * (1 + columns * size() / 64);
     return parallel::task_count(threads, work, kWorkPerTask);
   }
 
-  TiledArgs args_of(const DenseView& x, const DenseView& y) const {
+  // What kernels are told where y begins with the rows of `block`.
+  TiledArgs args_from(std::int64_t block, const DenseView& x, const DenseView& y) const {
     const TiledStructure& s = *tiled_->structure;
     const bool wide = s.is_wide();
     const void* index = wide ? static_cast<const void*>(s.wide_index.data()) : s.index.data();
-    return {s.entry_start.data(),
-            s.row_start.data(),
+    return {s.entry_start.data() + block * s.panels,
+            s.row_start.data() + block * s.panels,
             s.row.data(),
             s.length.data(),
             index,
@@ -81,19 +83,23 @@ class TiledProduct final : public Product {
   // X as it stands, blocks of rows shared among threads. Where one block is more than a thread's share, as
   // with a row of a good part of all entries, threads also share the columns of the result: a chain cannot
   // be cut, but those of one row are as many as columns.
-  void run_rows(const DenseView& x, const DenseView& y, int threads) const {
+  void run_rows(const DenseView& x, const panels::TargetRows& y, int threads) const {
     const TiledStructure& s = *tiled_->structure;
-    const std::int64_t parts = std::min(task_count(y, threads), s.blocks);
+    const std::int64_t parts = std::min(task_count(y.cols(), threads), s.blocks);
     const bool lopsided = parts > 1 && heaviest_ * threads > work_before(s.blocks);
-    const std::int64_t least = 64 / size(), share = std::max(y.cols / threads, least);
-    const std::int64_t width = lopsided ? panels::even_width(y.cols, share, size()) : y.cols;
-    const std::int64_t slabs = (y.cols + width - 1) / width;
+    const std::int64_t least = 64 / size(), share = std::max(y.cols() / threads, least);
+    const std::int64_t width = lopsided ? panels::even_width(y.cols(), share, size()) : y.cols();
+    const std::int64_t slabs = (y.cols() + width - 1) / width;
     parallel::run(parts <= 1 ? 1 : threads, slabs * parts, [&](std::int64_t task, int thread) {
       const std::int64_t column = task / parts * width, part = task % parts;
-      const std::int64_t n = std::min(width, y.cols - column);
-      const TiledArgs args =
-          args_of(panels::columns(x, column, n, size()), panels::columns(y, column, n, size()));
-      found_.run(&args, first_block(part, parts), first_block(part + 1, parts), thread, nullptr);
+      const std::int64_t n = std::min(width, y.cols() - column);
+      const DenseView x_slab = panels::columns(x, column, n, size());
+      const auto run_blocks = [&](std::int64_t first, const DenseView& rows) {
+        const TiledArgs args = args_from(first / s.block_rows, x_slab, rows);
+        found_.run(&args, 0, (rows.rows + s.block_rows - 1) / s.block_rows, thread, nullptr);
+      };
+      const panels::TargetRows slab = y.columns(column, n);
+      slab.fill(first_row(part, parts), first_row(part + 1, parts), thread, run_blocks);
     });
   }
 
@@ -104,7 +110,7 @@ class TiledProduct final : public Product {
     const TiledStructure& s = *tiled_->structure;
     const std::int64_t width = panels::even_width(y.cols, y.cols, size());
     const std::int64_t slabs = (y.cols + width - 1) / width;
-    const int most = task_count(y, threads) <= 1 ? 1 : threads;
+    const int most = task_count(y.cols, threads) <= 1 ? 1 : threads;
     const std::int64_t wanted = most == 1 ? 1 : (most * kTasksPerThread + slabs - 1) / slabs;
     const std::int64_t parts =
         std::min(std::max(wanted, (s.rows + kRowsPerTask - 1) / kRowsPerTask), s.blocks);
@@ -144,9 +150,7 @@ class TiledProduct final : public Product {
                   char* buffer) const {
     const TiledStructure& s = *tiled_->structure;
     DenseView packed{buffer, 0, x.cols, panels::packed_stride(x.cols, size()), 1};
-    TiledArgs args = args_of(packed, y);
-    args.entry_start += begin * s.panels;
-    args.row_start += begin * s.panels;
+    TiledArgs args = args_from(begin, packed, y);
     for (std::int64_t panel = 0; panel < s.panels; ++panel) {
       const std::int64_t first = panel * s.panel_cols;
       packed.rows = std::min(s.panel_cols, x.rows - first);

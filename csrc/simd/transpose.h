@@ -48,7 +48,9 @@ inline void transpose(__m512d (&rows)[8]) {
     rows[6 + q] = _mm512_shuffle_f64x2(b, d, 0xdd);
   }
 }
-#elif DG_ISA_AVX2
+#endif
+
+#if DG_ISA_AVX2 || DG_ISA_AVX512
 inline void transpose(__m256 (&rows)[8]) {
   __m256 t[8];
   for (int i = 0; i < 8; i += 4) {
