@@ -7,7 +7,8 @@ are in `deepgemm.stated`, one idea in each file.
 
 from .fma import fma
 from .rounding import rounded
-from .stated.elementary import exp, log
+from .stated.elementary import erf, exp, log, tanh
+from .stated.epilogue import epilogue
 from .stated.lanes import dot, sddmm
 from .stated.products import matmul
 from .stated.quantised import dequantize, quantize
@@ -31,6 +32,8 @@ from .stated.symmetric import gram, sandwich
 __all__ = [
     "dequantize",
     "dot",
+    "epilogue",
+    "erf",
     "exp",
     "fma",
     "gram",
@@ -57,5 +60,6 @@ __all__ = [
     "segment_softmax",
     "segment_sum",
     "sums",
+    "tanh",
     "variances",
 ]
