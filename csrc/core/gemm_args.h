@@ -86,6 +86,9 @@ struct GemmBlockArgs {
   std::int64_t row_tasks;
   std::int64_t col_tasks;
   std::int64_t own_a_bytes;  // where in the workspace the packed panels of B begin
+  // What sums of integers begin with, besides zero: one for each row of C and one for each column; or null.
+  const std::int32_t* start_rows;
+  const std::int32_t* start_cols;
   // After the last stretch each task finishes what it has computed; null: nothing follows.
   KernelFn epilogue;
   EpilogueArgs ending;  // of all of C
@@ -116,7 +119,7 @@ struct GemmSumsArgs {
 // gemm_finish does rows [begin, end): to (+)= from + kRaise * row_sums - kRaise * col_sums.
 struct GemmFinishArgs {
   DenseView from;                // int32, rows contiguous
-  DenseView to;                  // of the kernel's dtype
+  DenseView to;                  // int64
   const std::int64_t* row_sums;  // of A; null if B was not lowered
   const std::int64_t* col_sums;  // of B as it was packed; null if A was not raised
   bool add;

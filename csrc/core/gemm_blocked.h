@@ -37,6 +37,8 @@ struct GemmRequest {
   GemmKernels kernels;
   int threads;
   bool swapped;  // `b` is the left operand of what the user wrote: the order of complex steps
+  const std::int32_t* start_rows = nullptr;  // see GemmBlockArgs; of the C that is passed beside
+  const std::int32_t* start_cols = nullptr;
 };
 
 // A right operand in panels, from one of its rows and columns on.

@@ -170,10 +170,13 @@ class Block {
     tile.first = args_.first && k0_ == 0;
     if (panels == 3) panels = 4;
     point_at_b(panel, tile);
+    tile.start_rows = nullptr;
+    tile.start_cols = args_.start_cols != nullptr ? args_.start_cols + panel * kPanel : nullptr;
     for (int64_t t = tiles_.begin; t < tiles_.end; ++t) {
       tile.a = a_tile(t);
       tile.c = static_cast<T*>(c.data) + E * (t * h_ * c.row_stride + panel * kPanel * c.col_stride);
       tile.c_stride = c.row_stride;
+      if (args_.start_rows != nullptr) tile.start_rows = args_.start_rows + t * h_;
       if (E == 1 && c.col_stride == 1) {
         run_tile<Kind>(rows_of(t), panels, args_, tile);
       } else {

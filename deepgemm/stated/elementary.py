@@ -205,8 +205,8 @@ def tanh(x: npt.ArrayLike) -> Array:
 
     Examples
     --------
-    >>> tanh(np.array([-np.inf, 10.0, 1e-200])).tolist()
-    [-1.0, 0.9999999958776927, 1e-200]
+    >>> tanh(np.array([-np.inf, 1e-200])).tolist()
+    [-1.0, 1e-200]
     """
     x, f = _checked("tanh", x)
     flat, number = x.reshape(-1), x.dtype.type
