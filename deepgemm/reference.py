@@ -9,7 +9,8 @@ from .fma import fma
 from .rounding import rounded
 from .stated.bag_gradients import adagrad, embedding_bag_grad, rowwise_adagrad, sgd
 from .stated.bags import embedding_bag
-from .stated.elementary import exp, log
+from .stated.elementary import erf, exp, log, tanh
+from .stated.epilogue import epilogue
 from .stated.lanes import dot, sddmm
 from .stated.products import matmul
 from .stated.quantised import dequantize, quantize
@@ -36,6 +37,8 @@ __all__ = [
     "dot",
     "embedding_bag",
     "embedding_bag_grad",
+    "epilogue",
+    "erf",
     "exp",
     "fma",
     "gram",
@@ -64,5 +67,6 @@ __all__ = [
     "segment_sum",
     "sgd",
     "sums",
+    "tanh",
     "variances",
 ]

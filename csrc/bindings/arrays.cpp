@@ -42,6 +42,16 @@ void require_contiguous(const py::array& array, const char* name) {
   }
 }
 
+py::object new_array(const py::dtype& dtype, const py::ssize_t* shape, std::size_t axes) {
+  auto& api = py::detail::npy_api::get();
+  Py_INCREF(dtype.ptr());  // PyArray_NewFromDescr steals it
+  PyObject* array = api.PyArray_NewFromDescr_(reinterpret_cast<PyTypeObject*>(api.PyArray_Type_), dtype.ptr(),
+                                              static_cast<int>(axes), const_cast<Py_intptr_t*>(shape),
+                                              nullptr, nullptr, 0, nullptr);
+  if (array == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(array);
+}
+
 DenseView view_of(PyObject* array, std::int64_t item_size, bool vector_is_row) {
   const auto& f = fields(array);
   if (f.nd == 2) {
@@ -87,12 +97,18 @@ constexpr std::pair<const char*, DType> kNames[] = {{"float32", DType::f32},
 }  // namespace
 
 // By name, because ml_dtypes' types have no code of their own.
-DType stored_dtype(const py::dtype& dtype) {
+std::optional<DType> find_stored_dtype(const py::dtype& dtype) {
   const std::string name = py::str(dtype).cast<std::string>();
   for (const auto& [known, value] : kNames) {
     if (name == known) return value;
   }
-  raise("DTypeError", "no native kernel reads " + name);
+  return std::nullopt;
+}
+
+DType stored_dtype(const py::dtype& dtype) {
+  const std::optional<DType> found = find_stored_dtype(dtype);
+  if (!found) raise("DTypeError", "no native kernel reads " + py::str(dtype).cast<std::string>());
+  return *found;
 }
 
 const char* name_of(DType dtype) {

@@ -4,6 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <optional>
 #include <string>
 
 #include "core/stack.h"
@@ -32,6 +33,9 @@ DType dtype_of(const py::array& array, const char* name);
 IndexType index_type_of(const py::array& array, const char* name);
 void require_contiguous(const py::array& array, const char* name);
 
+// A new array in C order.
+py::object new_array(const py::dtype& dtype, const py::ssize_t* shape, std::size_t axes);
+
 // A view of a 1-D or 2-D array; a 1-D array becomes a row or a column.
 DenseView view_of(PyObject* array, std::int64_t item_size, bool vector_is_row);
 // The matrices of the last two axes of an array; one without further axes is a stack of one.
@@ -57,6 +61,7 @@ DenseView dense_view(const py::array& array, DType dtype);
 
 // The storage dtype of an array or result, narrow ones included.
 DType stored_dtype(const py::dtype& dtype);
+std::optional<DType> find_stored_dtype(const py::dtype& dtype);
 const char* name_of(DType dtype);
 
 // Raises the class of that name in deepgemm.errors.

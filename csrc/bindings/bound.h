@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "bindings/arrays.h"
@@ -31,6 +32,11 @@ CompressedView compressed_view(const py::array& indptr, const py::array& indices
 std::unique_ptr<BoundProduct> bind_product(std::unique_ptr<Product> product, DType dtype,
                                            std::vector<py::object> owners, const std::string& what);
 
+// The dtype in which a dense product of these is computed, if there is a native one. The chain of operands
+// that are stored narrower is float32, and the result must be that or narrower too; two 8-bit integers make
+// 32- or 64-bit ones.
+std::optional<DType> chain_of(DType left, DType right, DType out);
+
 // Adds operations within segments.
 void add_segments(py::module_& module);
 // Adds embedding bags.
@@ -52,5 +58,7 @@ void add_rows(py::module_& module);
 // Adds the products of two sparse operands, and of two dense ones.
 void add_spgemm(py::module_& module);
 void add_gemm(py::module_& module);
+// Adds products of dense arrays that need no plan.
+void add_dense(py::module_& module);
 
 }  // namespace deepgemm::bindings

@@ -1,10 +1,28 @@
 // Dense products as Python prepares them.
 #include "core/gemm_product.h"
 
+#include <algorithm>
+#include <optional>
+
 #include "bindings/bound.h"
 #include "core/parallel.h"
 
 namespace deepgemm::bindings {
+
+std::optional<DType> chain_of(DType left, DType right, DType out) {
+  const auto integer = [](DType t) { return t == DType::i8 || t == DType::u8; };
+  if (integer(left) && integer(right) && (out == DType::i32 || out == DType::i64)) return DType::i32;
+  if (std::max(left, right) >= DType::i32) return std::nullopt;  // results only
+  const auto computed = [](DType t) { return t <= DType::c128; };
+  const DType chain = computed(left) ? left : computed(right) ? right : DType::f32;
+  const bool mixed = left != chain || right != chain || out != chain;
+  const bool rounded = out == DType::f32 || out == DType::f16 || out == DType::bf16;
+  if (mixed && (chain != DType::f32 || !rounded || (computed(left) && computed(right) && left != right))) {
+    return std::nullopt;
+  }
+  return chain;
+}
+
 namespace {
 
 Side side_of(const std::string& name) {
@@ -13,19 +31,10 @@ Side side_of(const std::string& name) {
   throw py::value_error("side is left or right");
 }
 
-// The chain of operands that are stored narrower is float32, and the result must be that or narrower too;
-// two 8-bit integers make 32- or 64-bit ones.
-DType chain_of(DType left, DType right, DType out) {
-  const auto integer = [](DType t) { return t == DType::i8 || t == DType::u8; };
-  if (integer(left) && integer(right) && (out == DType::i32 || out == DType::i64)) return DType::i32;
-  const auto computed = [](DType t) { return t <= DType::c128; };
-  const DType chain = computed(left) ? left : computed(right) ? right : DType::f32;
-  const bool mixed = left != chain || right != chain || out != chain;
-  const bool rounded = out == DType::f32 || out == DType::f16 || out == DType::bf16;
-  if (mixed && (chain != DType::f32 || !rounded || (computed(left) && computed(right) && left != right))) {
-    raise("DTypeError", "no native product of these dtypes");
-  }
-  return chain;
+DType required_chain(DType left, DType right, DType out) {
+  const std::optional<DType> chain = chain_of(left, right, out);
+  if (!chain) raise("DTypeError", "no native product of these dtypes");
+  return *chain;
 }
 
 std::unique_ptr<BoundProduct> bind_gemm(std::unique_ptr<Product> product, const GemmTypes& types, DType other,
@@ -42,7 +51,7 @@ std::unique_ptr<BoundProduct> gemm_product(const py::object& isa, const py::arra
   const DType mine = stored_dtype(fixed.dtype()), theirs = stored_dtype(other), result = stored_dtype(out);
   const DenseView view = dense_view(fixed, mine);
   const Side where = side_of(side);
-  const DType chain = chain_of(mine, theirs, result);
+  const DType chain = required_chain(mine, theirs, result);
   const GemmTypes types =
       where == Side::left ? GemmTypes{mine, theirs, result, chain} : GemmTypes{theirs, mine, result, chain};
   return bind_gemm(make_gemm_product(view, where, types, swap_roles, isa_or_best(isa)), types, theirs,
@@ -82,7 +91,8 @@ std::shared_ptr<PackedIntegers> pack_integers(const py::object& isa, const py::a
 std::unique_ptr<BoundProduct> packed_integers(std::shared_ptr<PackedIntegers> packed, const py::dtype& other,
                                               const py::dtype& out) {
   const DType left = stored_dtype(other), right = packed->stored(), result = stored_dtype(out);
-  if (chain_of(left, right, result) != DType::i32) raise("DTypeError", "no native product of these dtypes");
+  if (required_chain(left, right, result) != DType::i32)
+    raise("DTypeError", "no native product of these dtypes");
   const GemmTypes types{left, right, result, DType::i32};
   return bind_gemm(make_packed_product(std::move(packed), types), types, left, {});
 }
@@ -90,7 +100,7 @@ std::unique_ptr<BoundProduct> packed_integers(std::shared_ptr<PackedIntegers> pa
 std::unique_ptr<BoundProduct> packed_product(std::shared_ptr<PackedMatrix> packed, bool swap_roles,
                                              const py::dtype& other, const py::dtype& out) {
   const DType chain = packed->dtype(), left = stored_dtype(other), result = stored_dtype(out);
-  if (chain_of(left, chain, result) != chain) raise("DTypeError", "no native product of these dtypes");
+  if (required_chain(left, chain, result) != chain) raise("DTypeError", "no native product of these dtypes");
   const GemmTypes types{left, chain, result, chain};
   return bind_gemm(make_packed_product(std::move(packed), types, swap_roles), types, left, {});
 }

@@ -322,6 +322,7 @@ PYBIND11_MODULE(_core, m) {
   add_spgemm(m);
   add_rows(m);
   add_gemm(m);
+  add_dense(m);
   m.def("cpu_info", &cpu_info);
   m.def("best_isa", [] { return deepgemm::cpu::name_of(deepgemm::best_isa()); });
 }

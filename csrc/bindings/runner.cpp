@@ -173,13 +173,7 @@ void check_out(const State& s, PyObject* out, PyObject* other) {
 }
 
 py::object new_array(const py::dtype& dtype, const std::vector<py::ssize_t>& shape) {
-  auto& api = py::detail::npy_api::get();
-  Py_INCREF(dtype.ptr());  // PyArray_NewFromDescr steals it
-  PyObject* array = api.PyArray_NewFromDescr_(
-      reinterpret_cast<PyTypeObject*>(api.PyArray_Type_), dtype.ptr(), static_cast<int>(shape.size()),
-      const_cast<Py_intptr_t*>(shape.data()), nullptr, nullptr, 0, nullptr);
-  if (array == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(array);
+  return bindings::new_array(dtype, shape.data(), shape.size());
 }
 
 // Multiplies a matrix or a vector.

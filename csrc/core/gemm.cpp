@@ -1,22 +1,25 @@
 #include "core/gemm.h"
 
 #include "core/gemm_blocked.h"
+#include "core/gemm_small.h"
 #include "core/parallel.h"
 #include "core/workspace.h"
 
 namespace deepgemm {
 namespace {
 
-constexpr std::int64_t kRoundedPerTask = 1 << 14;
+KernelFn epilogue_of(DType out, Isa isa) {
+  return find_kernel(KernelId::epilogue, out, IndexType::i32, isa).run;
+}
 
 // A result that is stored narrower than the chain's dtype.
 Status multiply_rounded(const GemmRequest& request, const DenseView& a, const DenseView& b,
-                        const PackedMatrix* packed, const DenseView& c) {
+                        const PackedMatrix* packed, const DenseView& c, const Epilogue& terms) {
   const GemmTypes& types = request.types;
-  const FoundKernel round =
-      find_kernel(KernelId::gemm_round, types.out, IndexType::i32, request.kernels.block.isa);
+  const std::int64_t size = bytes_of(types.chain), out_size = bytes_of(types.out);
+  const KernelFn epilogue = epilogue_of(types.out, request.kernels.block.isa);
   const GemmStrips strips(c, packed != nullptr);
-  const Workspace memory(static_cast<std::size_t>(strips.rows * strips.cols * bytes_of(types.chain)));
+  const Workspace memory(static_cast<std::size_t>(strips.rows * strips.cols * size));
   if (memory.data() == nullptr) return Status::no_memory;
   for (std::int64_t col = 0; col < c.cols; col += strips.cols) {
     const std::int64_t n = std::min(strips.cols, c.cols - col);
@@ -25,44 +28,62 @@ Status multiply_rounded(const GemmRequest& request, const DenseView& a, const De
     for (std::int64_t row = 0; row < c.rows; row += strips.rows) {
       const std::int64_t m = std::min(strips.rows, c.rows - row);
       const DenseView strip{memory.data(), m, n, n, 1};
+      const GemmEnding ending{epilogue, window(c, row, m, col, n, out_size), out_size,
+                              terms.from(row, col, size)};
       const Status status = multiply_blocked(request, window(a, row, m, 0, a.cols, bytes_of(types.left)),
-                                             right, {packed, 0, col}, strip);
+                                             right, {packed, 0, col}, strip, 0, &ending);
       if (status != Status::ok) return status;
-      const GemmRoundArgs args{strip, window(c, row, m, col, n, bytes_of(types.out))};
-      const std::int64_t tasks = std::min(parallel::task_count(request.threads, m * n, kRoundedPerTask), m);
-      parallel::run(request.threads, tasks, [&](std::int64_t task, int thread) {
-        round.run(&args, m * task / tasks, m * (task + 1) / tasks, thread, nullptr);
-      });
     }
   }
   return Status::ok;
 }
 
 Status dispatch(const GemmRequest& request, const DenseView& a, const DenseView& b,
-                const PackedMatrix* packed, DenseView c) {
+                const PackedMatrix* packed, DenseView c, const Epilogue& terms) {
   if (c.cols == 1) c.col_stride = 1;
-  if (request.types.out == request.types.chain) return multiply_blocked(request, a, b, {packed}, c);
-  return multiply_rounded(request, a, b, packed, c);
+  const DType out = request.types.out;
+  if (out != request.types.chain) return multiply_rounded(request, a, b, packed, c, terms);
+  if (terms.empty()) return multiply_blocked(request, a, b, {packed}, c);
+  const GemmEnding ending{epilogue_of(out, request.kernels.block.isa), c, bytes_of(out), terms};
+  return multiply_blocked(request, a, b, {packed}, c, 0, &ending);
 }
 
 }  // namespace
 
 Status gemm(const DenseView& a, const DenseView& b, const DenseView& c, const GemmTypes& types, Isa highest,
-            int threads, bool swap_roles) {
+            int threads, bool swap_roles, const Epilogue& terms) {
   if (c.rows == 0 || c.cols == 0) return Status::ok;
+  const SmallProducts small(a, b, c, types, highest);
+  if (small.serves()) {
+    const Status status = small.run(threads);
+    if (status == Status::ok && !terms.empty()) finish(c, c, types, terms, highest, 1);
+    return status;
+  }
   const Isa isa = gemm_isa(types.chain, highest);
   if (better_transposed(c, a.cols, gemm_blocking(isa, types.chain).lanes)) {
     const GemmTypes turned = types.transposed();
     return dispatch({turned, GemmKernels(turned, isa), threads, !swap_roles}, b.transposed(), a.transposed(),
-                    nullptr, c.transposed());
+                    nullptr, c.transposed(), terms.transposed());
   }
-  return dispatch({types, GemmKernels(types, isa), threads, swap_roles}, a, b, nullptr, c);
+  return dispatch({types, GemmKernels(types, isa), threads, swap_roles}, a, b, nullptr, c, terms);
 }
 
 Status gemm(const DenseView& a, const PackedMatrix& b, const DenseView& c, const GemmTypes& types,
-            int threads, bool swap_roles) {
+            int threads, bool swap_roles, const Epilogue& terms) {
   if (c.rows == 0 || c.cols == 0) return Status::ok;
-  return dispatch({types, GemmKernels(types, b.isa()), threads, swap_roles}, a, {}, &b, c);
+  return dispatch({types, GemmKernels(types, b.isa()), threads, swap_roles}, a, {}, &b, c, terms);
+}
+
+void finish(const DenseView& from, const DenseView& to, const GemmTypes& types, const Epilogue& terms,
+            Isa highest, int threads) {
+  constexpr std::int64_t kElementsPerTask = 1 << 14;
+  const FoundKernel epilogue = find_kernel(KernelId::epilogue, types.out, IndexType::i32, highest);
+  const EpilogueArgs args{from, to, terms};
+  const std::int64_t tasks =
+      std::min(parallel::task_count(threads, to.rows * to.cols, kElementsPerTask), to.rows);
+  parallel::run(threads, tasks, [&](std::int64_t task, int thread) {
+    epilogue.run(&args, to.rows * task / tasks, to.rows * (task + 1) / tasks, thread, nullptr);
+  });
 }
 
 std::size_t prepacked_bytes(std::int64_t rows, std::int64_t cols, DType dtype, Isa highest) {

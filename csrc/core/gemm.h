@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "core/epilogue.h"
 #include "core/kernel_table.h"
 #include "core/types.h"
 #include "core/workspace.h"
@@ -66,13 +67,18 @@ std::size_t prepacked_bytes(std::int64_t rows, std::int64_t cols, DType dtype, I
 
 // C = A B. Any strides; C overlaps neither operand. `swap_roles` says that the caller computes
 // C^T = B^T A^T, so that `b` is the left operand of what the user wrote: the complex order depends on it.
+// `terms` are for real numbers.
 Status gemm(const DenseView& a, const DenseView& b, const DenseView& c, const GemmTypes& types, Isa highest,
-            int threads, bool swap_roles = false);
+            int threads, bool swap_roles = false, const Epilogue& terms = {});
 // The right operand's dtype is that of its panels.
 Status gemm(const DenseView& a, const PackedMatrix& b, const DenseView& c, const GemmTypes& types,
-            int threads, bool swap_roles = false);
+            int threads, bool swap_roles = false, const Epilogue& terms = {});
 
-// The same for 8-bit integers, exact in the int32 or int64 of `types.out`: the caller knows which of them
+// What gemm does last, for a product that was computed in another way: `from` has the dtype of the chain.
+void finish(const DenseView& from, const DenseView& to, const GemmTypes& types, const Epilogue& terms,
+            Isa highest, int threads);
+
+// Products of 8-bit integers, exact in the int32 or int64 of `types.out`: the caller knows which of them
 // holds the result.
 Status gemm_integers(const DenseView& a, const DenseView& b, const DenseView& c, const GemmTypes& types,
                      Isa highest, int threads);

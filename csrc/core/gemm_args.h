@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "core/epilogue.h"
 #include "core/kernel_table.h"
 
 namespace deepgemm {
@@ -85,12 +86,27 @@ struct GemmBlockArgs {
   std::int64_t row_tasks;
   std::int64_t col_tasks;
   std::int64_t own_a_bytes;  // where in the workspace the packed panels of B begin
+  // What sums of integers begin with, besides zero: one for each row of C and one for each column; or null.
+  const std::int32_t* start_rows;
+  const std::int32_t* start_cols;
+  // After the last stretch each task finishes what it has computed; null: nothing follows.
+  KernelFn epilogue;
+  EpilogueArgs ending;  // of all of C
+  std::int64_t to_size;
 };
 
-// gemm_round does rows [begin, end).
-struct GemmRoundArgs {
-  DenseView from;  // of the chain's dtype, rows contiguous
-  DenseView to;    // of the kernel's dtype
+// One leading axis of a stack of products: how far each operand goes from one member to the next.
+struct GemmAxis {
+  std::int64_t extent, a_stride, b_stride, c_stride;
+};
+
+// gemm_small does members [begin, end) of a stack of C = A B, numbered in C order of its axes. Rows of C
+// have unit stride.
+struct GemmSmallArgs {
+  DenseView a, b, c;  // of member 0
+  const GemmAxis* axes;
+  int axis_count;
+  bool pack_b;  // rows of B have another stride: they go through the workspace, see gemm_small_bytes
 };
 
 // gemm_sums does lines [begin, end): the sum of the elements of each.
@@ -103,7 +119,7 @@ struct GemmSumsArgs {
 // gemm_finish does rows [begin, end): to (+)= from + kRaise * row_sums - kRaise * col_sums.
 struct GemmFinishArgs {
   DenseView from;                // int32, rows contiguous
-  DenseView to;                  // of the kernel's dtype
+  DenseView to;                  // int64
   const std::int64_t* row_sums;  // of A; null if B was not lowered
   const std::int64_t* col_sums;  // of B as it was packed; null if A was not raised
   bool add;

@@ -168,11 +168,13 @@ GemmKernels::GemmKernels(const GemmTypes& types, Isa highest, KernelId block_id)
 }
 
 Status multiply_blocked(const GemmRequest& request, const DenseView& a, const DenseView& b,
-                        const GemmPacked& packed, const DenseView& c, std::int64_t elements) {
-  const auto& [types, kernels, most_threads, swapped] = request;
+                        const GemmPacked& packed, const DenseView& c, std::int64_t elements,
+                        const GemmEnding* ending) {
+  const GemmTypes& types = request.types;
+  const GemmKernels& kernels = request.kernels;
   const std::int64_t m = c.rows, n = c.cols, k = a.cols;
   const std::int64_t a_size = bytes_of(types.left), b_size = bytes_of(types.right);
-  const Schedule s(m, n, k, types, kernels.block.isa, most_threads, packed.matrix != nullptr, b);
+  const Schedule s(m, n, k, types, kernels.block.isa, request.threads, packed.matrix != nullptr, b);
   const Workspace memory(s.workspace());
   char* const shared = static_cast<char*>(memory.data());
   if (shared == nullptr) return Status::no_memory;
@@ -182,7 +184,8 @@ Status multiply_blocked(const GemmRequest& request, const DenseView& a, const De
   args.pack_right = kernels.pack_right.run;
   args.a_size = a_size;
   args.b_size = b_size;
-  args.swapped = swapped;
+  args.swapped = request.swapped;
+  args.start_rows = request.start_rows;
   args.direct = s.direct;
   args.fetch_ahead = k * n * b_size > kCachedBytes;
   args.tile_rows = s.tile_rows;
@@ -196,11 +199,18 @@ Status multiply_blocked(const GemmRequest& request, const DenseView& a, const De
     const std::int64_t cols = std::min(s.stage_cols, n - col);
     args.c = window(c, 0, m, col, cols, s.size);
     args.col_tasks = std::min(s.col_tasks, ceil_div(cols, s.blocking.panel));
+    args.start_cols = request.start_cols != nullptr ? request.start_cols + col : nullptr;
+    if (ending != nullptr) {
+      args.ending = {args.c, window(ending->to, 0, m, col, cols, ending->to_size),
+                     ending->terms.from(0, col, s.size)};
+      args.to_size = ending->to_size;
+    }
     // With k = 0 there is one stage without depth, which clears C.
     for (std::int64_t k0 = 0; k0 == 0 || k0 < k; k0 += s.stage_depth) {
       const std::int64_t depth = std::min(s.stage_depth, k - k0);
       args.a = window(a, 0, m, k0, depth, a_size);
       args.first = k0 == 0;
+      args.epilogue = ending != nullptr && k0 + depth == k ? ending->run : nullptr;
       args.elements = elements - kGroup * k0;
       if (packed.matrix != nullptr) {
         args.packed_b = offset(packed.matrix->data(), packed.col * packed.matrix->rows(), s.size);

@@ -37,6 +37,8 @@ struct GemmRequest {
   GemmKernels kernels;
   int threads;
   bool swapped;  // `b` is the left operand of what the user wrote: the order of complex steps
+  const std::int32_t* start_rows = nullptr;  // see GemmBlockArgs; of the C that is passed beside
+  const std::int32_t* start_cols = nullptr;
 };
 
 // A right operand in panels, from one of its rows and columns on.
@@ -45,10 +47,19 @@ struct GemmPacked {
   std::int64_t row = 0, col = 0;
 };
 
+// What follows the product, by the tasks that have computed it: `to` and the terms are those of the whole C.
+struct GemmEnding {
+  KernelFn run;
+  DenseView to;
+  std::int64_t to_size;
+  Epilogue terms;
+};
+
 // C = A B, where B is `packed` if there is one. In an integer chain inner extents and strides count groups,
 // and `elements` of the 8-bit ones exist.
 Status multiply_blocked(const GemmRequest& request, const DenseView& a, const DenseView& b,
-                        const GemmPacked& packed, const DenseView& c, std::int64_t elements = 0);
+                        const GemmPacked& packed, const DenseView& c, std::int64_t elements = 0,
+                        const GemmEnding* ending = nullptr);
 
 // All of B in the panels of these kernels.
 void pack_panels(const GemmKernels& kernels, const DenseView& b, DType chain, int threads, void* to,

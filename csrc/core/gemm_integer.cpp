@@ -55,15 +55,35 @@ class IntegerProduct {
         packed_(packed),
         c_(c),
         request_{{types.left, types.right, DType::i32, DType::i32}, kernels_for(types, isa), threads, false},
-        finish_(find_kernel(KernelId::gemm_finish, types.out, IndexType::i32, request_.kernels.block.isa)),
+        finish_(find_kernel(KernelId::gemm_finish, DType::i64, IndexType::i32, request_.kernels.block.isa)),
         out_size_(bytes_of(types.out)),
         lowered_(types.right == DType::u8),
-        raised_(types.left == DType::i8),
-        chunk_(types.out == DType::i64 ? kSafeDepth : std::max<std::int64_t>(a.cols, 1)) {}
+        raised_(types.left == DType::i8) {}
 
-  Status run() {
-    const bool direct = !lowered_ && !raised_ && out_size_ == 4;
-    if (direct) return stretch(0, c_.rows, 0, c_.cols, 0, a_.cols, c_);
+  Status run() { return out_size_ == 4 ? whole() : in_stretches(); }
+
+ private:
+  // What raising and lowering leave out is known before the product: sums of 32 bits begin there.
+  Status whole() {
+    const std::size_t lines = static_cast<std::size_t>(c_.rows + c_.cols);
+    const Workspace memory(lines * (sizeof(std::int64_t) + sizeof(std::int32_t)));
+    if (memory.data() == nullptr) return Status::no_memory;
+    row_sums_ = static_cast<std::int64_t*>(memory.data());
+    col_sums_ = row_sums_ + c_.rows;
+    sum(0, a_.cols);
+    auto* const starts = reinterpret_cast<std::int32_t*>(col_sums_ + c_.cols);
+    // They wrap, as the sums do on their way.
+    const auto fill = [](const std::int64_t* sums, std::int64_t count, std::int64_t factor,
+                         std::int32_t* to) {
+      for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<std::int32_t>(factor * sums[i]);
+      return to;
+    };
+    if (lowered_) request_.start_rows = fill(row_sums_, c_.rows, kRaise, starts);
+    if (raised_) request_.start_cols = fill(col_sums_, c_.cols, -kRaise, starts + c_.rows);
+    return stretch(0, c_.rows, 0, c_.cols, 0, a_.cols, c_);
+  }
+
+  Status in_stretches() {
     const GemmStrips strips(c_, packed_ != nullptr);
     const std::int64_t size = sizeof(std::int32_t);
     const Workspace memory(static_cast<std::size_t>(strips.rows * strips.cols * size) +
@@ -72,8 +92,8 @@ class IntegerProduct {
     row_sums_ = static_cast<std::int64_t*>(memory.data());
     col_sums_ = row_sums_ + c_.rows;
     void* const buffer = col_sums_ + c_.cols;
-    for (std::int64_t k = 0; k == 0 || k < a_.cols; k += chunk_) {
-      const std::int64_t depth = std::min(chunk_, a_.cols - k);
+    for (std::int64_t k = 0; k == 0 || k < a_.cols; k += kSafeDepth) {
+      const std::int64_t depth = std::min(kSafeDepth, a_.cols - k);
       sum(k, depth);
       for (std::int64_t col = 0; col < c_.cols; col += strips.cols) {
         const std::int64_t n = std::min(strips.cols, c_.cols - col);
@@ -89,7 +109,6 @@ class IntegerProduct {
     return Status::ok;
   }
 
- private:
   Status stretch(std::int64_t row, std::int64_t rows, std::int64_t col, std::int64_t cols, std::int64_t k,
                  std::int64_t depth, const DenseView& c) const {
     const DenseView a = grouped_left(window(a_, row, rows, k, depth, 1));
@@ -133,11 +152,10 @@ class IntegerProduct {
   const DenseView a_, b_;
   const PackedIntegers* const packed_;
   const DenseView c_;
-  const GemmRequest request_;
+  GemmRequest request_;
   const FoundKernel finish_;
   const std::int64_t out_size_;
   const bool lowered_, raised_;  // B and A as they are packed
-  const std::int64_t chunk_;
   std::int64_t* row_sums_ = nullptr;
   std::int64_t* col_sums_ = nullptr;
 };

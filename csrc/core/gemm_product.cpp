@@ -17,7 +17,13 @@ class GemmProduct final : public Product {
     const DenseView& left = side_ == Side::left ? fixed_ : other;
     const DenseView& right = side_ == Side::left ? other : fixed_;
     if (types_.chain == DType::i32) return gemm_integers(left, right, out, types_, highest_, threads);
-    return gemm(left, right, out, types_, highest_, threads, swap_roles_);
+    return gemm(left, right, out, types_, highest_, threads, swap_roles_, terms_);
+  }
+
+  std::unique_ptr<Product> with_epilogue(const Epilogue& terms) const override {
+    auto made = std::make_unique<GemmProduct>(*this);
+    made->terms_ = terms;
+    return made;
   }
 
  private:
@@ -26,6 +32,7 @@ class GemmProduct final : public Product {
   GemmTypes types_;
   bool swap_roles_;
   Isa highest_;
+  Epilogue terms_;
 };
 
 class PackedProduct final : public Product {
@@ -37,13 +44,20 @@ class PackedProduct final : public Product {
   Isa isa() const override { return packed_->isa(); }
 
   Status run(const DenseView& other, const DenseView& out, int threads) const override {
-    return gemm(other, *packed_, out, types_, threads, swap_roles_);
+    return gemm(other, *packed_, out, types_, threads, swap_roles_, terms_);
+  }
+
+  std::unique_ptr<Product> with_epilogue(const Epilogue& terms) const override {
+    auto made = std::make_unique<PackedProduct>(*this);
+    made->terms_ = terms;
+    return made;
   }
 
  private:
   std::shared_ptr<const PackedMatrix> packed_;
   GemmTypes types_;
   bool swap_roles_;
+  Epilogue terms_;
 };
 
 class PackedIntegerProduct final : public Product {

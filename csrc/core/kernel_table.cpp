@@ -9,6 +9,8 @@
   X(tiled, isa)             \
   X(gemm, isa)              \
   X(gemm_integer, isa)      \
+  X(gemm_small, isa)        \
+  X(epilogue, isa)          \
   X(dot, isa)               \
   X(copy, isa)              \
   X(bsr, isa)               \

@@ -16,13 +16,14 @@ enum class KernelId : std::uint8_t {
   gemm_pack_left,
   gemm_pack_right,
   gemm_block,
+  gemm_small,       // products of small matrices, of which nothing or only the right one is packed
   dense_turn,       // a copy that turns columns into rows
   gemm_block_vnni,  // the same panels of integers, with the instruction for them
   gemm_group_left,  // packs of 8-bit elements in groups along k
   gemm_group_right,
   gemm_sums,    // of 8-bit elements along k
   gemm_finish,  // an integer result with what raising and lowering left out
-  gemm_round,   // a result of the chain's dtype to the one in which it is stored
+  epilogue,     // what follows a product: terms, activation, rounding to the dtype of the result
   dot,
   sddmm,        // dot products at the entries of a mask
   gram,         // rows of the upper triangle of A^T diag(w) A

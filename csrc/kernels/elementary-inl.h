@@ -1,7 +1,8 @@
-// exp and log as deepgemm/stated/elementary.py writes them down, the same sequence on every ISA.
+// exp, log, erf and tanh as deepgemm/stated/elementary.py writes them down, the same sequence on every ISA.
 //
-// Counts, for a vector: exp 9 multiply-adds for float and 14 for double, and six simpler operations; log, of
-// which there is one for each segment, runs on single elements.
+// Counts, for a vector: exp 9 multiply-adds for float and 14 for double, and six simpler operations; tanh one
+// more and a division; erf 14 and 32 beside an exp, because it takes both of its branches. log, of which
+// there is one for each segment, runs on single elements.
 #pragma once
 
 #include <math.h>
@@ -27,6 +28,13 @@ struct Elementary<float> {
                                            0x1.6a242ep-10f};
   static constexpr float log[log_terms] = {0x1.555554p-1f, 0x1.999a7ap-2f, 0x1.2438cep-2f, 0x1.e2f7e0p-3f};
   static constexpr Bits root_half = 0x3f3504f3;
+  static constexpr float erf_end = 3.925f, tanh_end = 9.125f;
+  static constexpr int erf_terms = 7, erfc_terms = 7;
+  static constexpr float erf[erf_terms] = {0x1.06eba8p-3f, -0x1.81273ep-2f,  0x1.ce2cf8p-4f, -0x1.b7f90ep-6f,
+                                           0x1.5405b2p-8f, -0x1.a3f700p-11f, 0x1.496a30p-14f};
+  static constexpr float erfc[erfc_terms] = {0x1.575b32p+2f,  0x1.1ac320p+2f,  0x1.d8f62ap-1f,
+                                             0x1.0e20a2p-6f,  -0x1.d07a3ep-9f, 0x1.75ac38p-11f,
+                                             -0x1.852c40p-13f};
 };
 
 template <>
@@ -45,22 +53,88 @@ struct Elementary<double> {
                                             0x1.c71c5202b789bp-3, 0x1.7466405aa83bdp-3, 0x1.39a1935b55c1cp-3,
                                             0x1.2f0703f150ccbp-3};
   static constexpr Bits root_half = 0x3fe6a09e667f3bcc;
+  static constexpr double erf_end = 5.93, tanh_end = 19.125;
+  static constexpr int erf_terms = 13, erfc_terms = 19;
+  static constexpr double erf[erf_terms] = {
+      0x1.06eba8214db69p-3,  -0x1.812746b0379e6p-2,  0x1.ce2f21a042b20p-4,  -0x1.b82ce3128499dp-6,
+      0x1.565bcd0db02f5p-8,  -0x1.c02db3d8ed52fp-11, 0x1.f9a321a122eaep-14, -0x1.f4d1df39a88e3p-17,
+      0x1.b9def1a25d43cp-20, -0x1.5f1d36e57e9d3p-23, 0x1.f7a41391f2137p-27, -0x1.386ac4ca4337ap-30,
+      0x1.0579b4df66246p-34};
+  static constexpr double erfc[erfc_terms] = {
+      0x1.575b329b1f516p+2,   0x1.1ac3258a8dc2fp+2,   0x1.d8f5dece9248cp-1,   0x1.0dc3b5fb0bfb7p-6,
+      -0x1.d406b3751bdbap-9,  0x1.7ffcfb4673003p-11,  -0x1.1bc3a55c28758p-13, 0x1.5b65735c4b523p-16,
+      -0x1.0604de35a4a1ep-19, -0x1.b551a721643efp-23, 0x1.73f4621a092dap-23,  -0x1.f0796782aca68p-25,
+      0x1.df572f19d094bp-27,  -0x1.5cf977f2f57aap-29, 0x1.2d9cff82a6ff2p-32,  0x1.7b03f11474847p-35,
+      -0x1.48ab8d959bf63p-35, 0x1.63bc494ab4bdcp-37,  -0x1.246baaf2fa734p-40};
 };
+
+template <int Terms, class T>
+DG_INLINE typename Simd<T>::vec horner(const T (&coefficients)[Terms], typename Simd<T>::vec x) {
+  using V = Simd<T>;
+  typename V::vec p = V::set1(coefficients[Terms - 1]);
+  DG_UNROLL
+  for (int i = Terms - 2; i >= 0; --i) p = V::fma(p, x, V::set1(coefficients[i]));
+  return p;
+}
+
+// x = n ln 2 + r, where t is n + magic; p is (e^r - 1 - r) / r^2.
+template <class T>
+struct TakenApart {
+  typename Simd<T>::vec t, r, p;
+};
+
+template <class T>
+DG_INLINE TakenApart<T> taken_apart(typename Simd<T>::vec x) {
+  using V = Simd<T>;
+  using E = Elementary<T>;
+  const typename V::vec t = V::fma(x, V::set1(E::log2e), V::set1(E::magic));
+  const typename V::vec n = difference(t, V::set1(E::magic));
+  const typename V::vec r = V::fnma(n, V::set1(E::ln2_low), V::fnma(n, V::set1(E::ln2_high), x));
+  return {t, r, horner<E::exp_terms, T>(E::exp, r)};
+}
 
 template <class T>
 DG_INLINE typename Simd<T>::vec exponential(typename Simd<T>::vec argument) {
   using V = Simd<T>;
   using E = Elementary<T>;
-  const typename V::vec x = clamped(argument, E::lowest, E::highest);
-  const typename V::vec t = V::fma(x, V::set1(E::log2e), V::set1(E::magic));
-  const typename V::vec n = difference(t, V::set1(E::magic));
-  const typename V::vec r = V::fnma(n, V::set1(E::ln2_low), V::fnma(n, V::set1(E::ln2_high), x));
-  typename V::vec p = V::set1(E::exp[E::exp_terms - 1]);
-  DG_UNROLL
-  for (int i = E::exp_terms - 2; i >= 0; --i) p = V::fma(p, r, V::set1(E::exp[i]));
-  p = V::fma(p, r, V::set1(T(1)));
-  p = V::fma(p, r, V::set1(T(1)));
-  return scaled(p, t, E::magic);
+  const auto [t, r, p] = taken_apart<T>(clamped(argument, E::lowest, E::highest));
+  const typename V::vec one = V::set1(T(1));
+  return scaled(V::fma(V::fma(p, r, one), r, one), t, E::magic);
+}
+
+template <class T>
+DG_INLINE typename Simd<T>::vec magnitude(typename Simd<T>::vec x) {
+  return larger(x, difference(Simd<T>::zero(), x));
+}
+
+// A result for |x| with the sign of x.
+template <class T>
+DG_INLINE typename Simd<T>::vec with_sign(typename Simd<T>::vec x, typename Simd<T>::vec result) {
+  const typename Simd<T>::vec zero = Simd<T>::zero();
+  return where_less(x, zero, difference(zero, result), result);
+}
+
+template <class T>
+DG_INLINE typename Simd<T>::vec error_function(typename Simd<T>::vec x) {
+  using V = Simd<T>;
+  using E = Elementary<T>;
+  const typename V::vec one = V::set1(T(1)), a = smaller(magnitude<T>(x), V::set1(E::erf_end));
+  const typename V::vec near = V::fma(a, horner<E::erf_terms, T>(E::erf, product(a, a)), a);
+  const typename V::vec q = horner<E::erfc_terms, T>(E::erfc, difference(a, V::set1(T(2))));
+  const typename V::vec far = difference(one, exponential<T>(difference(V::zero(), q)));
+  return with_sign<T>(x, where_less(a, one, near, far));
+}
+
+template <class T>
+DG_INLINE typename Simd<T>::vec hyperbolic_tangent(typename Simd<T>::vec x) {
+  using V = Simd<T>;
+  using E = Elementary<T>;
+  const typename V::vec one = V::set1(T(1)), a = smaller(magnitude<T>(x), V::set1(E::tanh_end));
+  const auto [t, r, p] = taken_apart<T>(product(a, V::set1(T(-2))));
+  const typename V::vec q = V::fma(product(p, r), r, r), power = scaled(one, t, E::magic);
+  const typename V::vec m = V::fma(q, power, difference(power, one));
+  const typename V::vec below = difference(V::set1(T(-2)), m);  // -(2 + m)
+  return with_sign<T>(x, quotient(m, below));
 }
 
 template <class T>

@@ -90,7 +90,9 @@ class Block {
       const int64_t group = by_columns() ? 1 : Kind::blocking.panels_for(h_), strip = args_.strip_panels;
       for (int64_t p = panels_.begin; p < panels_.end; p += group) {
         if (packs_b && (p - panels_.begin) % strip == 0) pack_b(p, min64(strip, panels_.end - p));
-        column_group(p, static_cast<int>(min64(group, panels_.end - p)));
+        const int count = static_cast<int>(min64(group, panels_.end - p));
+        column_group(p, count);
+        if (args_.epilogue != nullptr && k0_ + kc_ == depth) finish(p, count);
       }
     }
   }
@@ -168,16 +170,36 @@ class Block {
     tile.first = args_.first && k0_ == 0;
     if (panels == 3) panels = 4;
     point_at_b(panel, tile);
+    tile.start_rows = nullptr;
+    tile.start_cols = args_.start_cols != nullptr ? args_.start_cols + panel * kPanel : nullptr;
     for (int64_t t = tiles_.begin; t < tiles_.end; ++t) {
       tile.a = a_tile(t);
       tile.c = static_cast<T*>(c.data) + E * (t * h_ * c.row_stride + panel * kPanel * c.col_stride);
       tile.c_stride = c.row_stride;
+      if (args_.start_rows != nullptr) tile.start_rows = args_.start_rows + t * h_;
       if (E == 1 && c.col_stride == 1) {
         run_tile<Kind>(rows_of(t), panels, args_, tile);
       } else {
         buffered_tile<Kind>(rows_of(t), panels, args_, tile);
       }
     }
+  }
+
+  // What this task has made of a group of columns, while it is in the caches.
+  void finish(int64_t panel, int panels) {
+    const EpilogueArgs& whole = args_.ending;
+    const int64_t row = tiles_.begin * h_, col = panel * kPanel;
+    EpilogueArgs mine = whole;
+    mine.from = moved(whole.from, row, col, sizeof(T) * E);
+    mine.to = moved(whole.to, row, col, args_.to_size);
+    mine.to.cols = min64(static_cast<int64_t>(panels) * kPanel, args_.c.cols - col);
+    mine.terms = whole.terms.from(row, col, sizeof(T) * E);
+    args_.epilogue(&mine, 0, min64(tiles_.end * h_, args_.c.rows) - row, 0, nullptr);
+  }
+
+  static DenseView moved(DenseView view, int64_t row, int64_t col, int64_t size) {
+    view.data = static_cast<char*>(view.data) + (row * view.row_stride + col * view.col_stride) * size;
+    return view;
   }
 
   const GemmBlockArgs& args_;
@@ -211,25 +233,6 @@ void gemm_pack(const void* raw, int64_t begin, int64_t end, int, void*) {
       Kind::pack_left(from, count, args.depth, to);
     } else {
       Kind::pack_right(from, count, args.depth, to);
-    }
-  }
-}
-
-template <class S>
-void gemm_round(const void* raw, int64_t begin, int64_t end, int, void*) {
-  using V = Storage<float, S>;
-  constexpr int W = Simd<float>::width;
-  const GemmRoundArgs& args = *static_cast<const GemmRoundArgs*>(raw);
-  for (int64_t i = begin; i < end; ++i) {
-    const float* from = static_cast<const float*>(args.from.data) + i * args.from.row_stride;
-    S* to = static_cast<S*>(args.to.data) + i * args.to.row_stride;
-    if (args.to.col_stride == 1) {
-      for (int64_t j = 0; j < args.to.cols; j += W) {
-        const int n = static_cast<int>(min64(W, args.to.cols - j));
-        V::store_n(to + j, Simd<float>::load_n(from + j, n), n);
-      }
-    } else {
-      for (int64_t j = 0; j < args.to.cols; ++j) narrow(from[j], to[j * args.to.col_stride]);
     }
   }
 }

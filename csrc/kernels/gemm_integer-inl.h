@@ -10,6 +10,14 @@
 namespace deepgemm::DG_ISA {
 namespace {
 
+// The corrections of raised and lowered operands are where the sums begin: no pass over the result.
+template <>
+constexpr bool kStarts<int32_t> = true;
+#if DG_HAS_VNNI
+template <>
+constexpr bool kStarts<Vnni> = true;
+#endif
+
 template <class T>
 struct Integer : Tiles<T> {
   static constexpr bool in_place = false;
@@ -172,27 +180,15 @@ void gemm_sums(const void* raw, int64_t begin, int64_t end, int, void*) {
   }
 }
 
-// Unsigned arithmetic wraps: where a 32-bit result fits, what went before it need not.
-template <class O, class U>
-void gemm_finish(const void* raw, int64_t begin, int64_t end, int, void*) {
+inline void gemm_finish(const void* raw, int64_t begin, int64_t end, int, void*) {
   const GemmFinishArgs& args = *static_cast<const GemmFinishArgs*>(raw);
   for (int64_t i = begin; i < end; ++i) {
     const int32_t* from = static_cast<const int32_t*>(args.from.data) + i * args.from.row_stride;
-    O* to = static_cast<O*>(args.to.data) + i * args.to.row_stride;
-    const U row = args.row_sums != nullptr ? static_cast<U>(kRaise * args.row_sums[i]) : U(0);
-    const auto finished = [&](int64_t j) {
-      const U col = args.col_sums != nullptr ? static_cast<U>(kRaise * args.col_sums[j]) : U(0);
-      return static_cast<U>(static_cast<O>(from[j])) + row - col;
-    };
-    const int64_t stride = args.to.col_stride;
-    if (args.add) {
-      for (int64_t j = 0; j < args.to.cols; ++j) {
-        to[j * stride] = static_cast<O>(static_cast<U>(to[j * stride]) + finished(j));
-      }
-    } else if (stride == 1) {
-      for (int64_t j = 0; j < args.to.cols; ++j) to[j] = static_cast<O>(finished(j));
-    } else {
-      for (int64_t j = 0; j < args.to.cols; ++j) to[j * stride] = static_cast<O>(finished(j));
+    int64_t* to = static_cast<int64_t*>(args.to.data) + i * args.to.row_stride;
+    const int64_t stride = args.to.col_stride, row = args.row_sums != nullptr ? kRaise * args.row_sums[i] : 0;
+    for (int64_t j = 0; j < args.to.cols; ++j) {
+      const int64_t col = args.col_sums != nullptr ? kRaise * args.col_sums[j] : 0;
+      to[j * stride] = (args.add ? to[j * stride] : 0) + from[j] + row - col;
     }
   }
 }

@@ -26,7 +26,13 @@ struct Tile {
   int64_t depth;
   int columns;  // valid columns
   bool first;
+  const int32_t* start_rows;  // where kStarts says so, see GemmBlockArgs
+  const int32_t* start_cols;
 };
+
+// Whether chains may begin with something else than zero: those of integers, see simd/integer.h.
+template <class T>
+constexpr bool kStarts = false;
 
 template <class T>
 using TileFn = void (*)(const Tile<T>&);
@@ -54,6 +60,14 @@ void real_tile(const Tile<T>& tile) {
     DG_UNROLL
     for (int v = 0; v < NV; ++v) {
       acc[r][v] = tile.first ? V::zero() : load(tile.c + r * tile.c_stride + v * W, v);
+      if constexpr (kStarts<T>) {
+        if (tile.first && tile.start_cols != nullptr) {
+          acc[r][v] = load(reinterpret_cast<const T*>(tile.start_cols) + v * W, v);
+        }
+        if (tile.first && tile.start_rows != nullptr) {
+          acc[r][v] = V::add(acc[r][v], V::set1(static_cast<T>(tile.start_rows[r])));
+        }
+      }
     }
   }
   const T* a = tile.a;

@@ -7,6 +7,7 @@
 namespace deepgemm::DG_ISA {
 namespace {
 
+// where_less gives `yes` in lanes where a < b, and `no` elsewhere, also where one of them is a nan.
 // larger and smaller keep a nan of either operand. load_or fills lanes at or past n with `fill`. scaled is
 // (p * 2^(n >> 1)) * 2^(n - (n >> 1)), where n is the integer in the low bits of the sum t = n + kMagic:
 // one rounding, of results that are subnormal. mirrored exchanges halves of pieces of 2 * Step lanes.
@@ -63,6 +64,12 @@ inline __m512d mirrored(__m512d a) {
   if constexpr (Step == 4) return _mm512_shuffle_f64x2(a, a, 0x4e);
   if constexpr (Step == 2) return _mm512_shuffle_f64x2(a, a, 0xb1);
   return _mm512_permute_pd(a, 0x55);
+}
+inline __m512 where_less(__m512 a, __m512 b, __m512 yes, __m512 no) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);
+}
+inline __m512d where_less(__m512d a, __m512d b, __m512d yes, __m512d no) {
+  return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, b, _CMP_LT_OQ), no, yes);
 }
 inline float first_lane(__m512 a) { return _mm512_cvtss_f32(a); }
 inline double first_lane(__m512d a) { return _mm512_cvtsd_f64(a); }
@@ -128,6 +135,12 @@ inline __m256d mirrored(__m256d a) {
   if constexpr (Step == 2) return _mm256_permute2f128_pd(a, a, 0x01);
   return _mm256_permute_pd(a, 0x5);
 }
+inline __m256 where_less(__m256 a, __m256 b, __m256 yes, __m256 no) {
+  return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
+inline __m256d where_less(__m256d a, __m256d b, __m256d yes, __m256d no) {
+  return _mm256_blendv_pd(no, yes, _mm256_cmp_pd(a, b, _CMP_LT_OQ));
+}
 inline float first_lane(__m256 a) { return _mm256_cvtss_f32(a); }
 inline double first_lane(__m256d a) { return _mm256_cvtsd_f64(a); }
 #else
@@ -182,6 +195,10 @@ inline T scaled(T p, T t, T magic) {
 template <int Step, class T>
 inline T mirrored(T a) {
   return a;
+}
+template <class T>
+inline T where_less(T a, T b, T yes, T no) {
+  return a < b ? yes : no;
 }
 template <class T>
 inline T first_lane(T a) {

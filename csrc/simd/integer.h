@@ -26,6 +26,7 @@ struct Integers {
   static vec load_n(const T* p, int n) { return _mm512_maskz_loadu_epi32(first(n), p); }
   static void store(T* p, vec a) { _mm512_storeu_si512(p, a); }
   static void store_n(T* p, vec a, int n) { _mm512_mask_storeu_epi32(p, first(n), a); }
+  static vec add(vec a, vec b) { return _mm512_add_epi32(a, b); }
 };
 
 template <>
@@ -67,6 +68,7 @@ struct Simd<int32_t> {
   static vec load_n(const int32_t* p, int n) { return _mm256_maskload_epi32(p, Simd<float>::first(n)); }
   static void store(int32_t* p, vec a) { _mm256_storeu_si256(reinterpret_cast<vec*>(p), a); }
   static void store_n(int32_t* p, vec a, int n) { _mm256_maskstore_epi32(p, Simd<float>::first(n), a); }
+  static vec add(vec a, vec b) { return _mm256_add_epi32(a, b); }
   static vec fma(vec a, vec b, vec c) {
     const vec a_even = _mm256_and_si256(a, _mm256_set1_epi16(0xff)), a_odd = _mm256_srli_epi16(a, 8);
     const vec b_even = _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8), b_odd = _mm256_srai_epi16(b, 8);
@@ -90,6 +92,9 @@ struct Simd<int32_t> {
   static void store(int32_t* p, vec a) { *p = a; }
   static void store_n(int32_t* p, vec a, int n) {
     if (n > 0) *p = a;
+  }
+  static vec add(vec a, vec b) {
+    return static_cast<int32_t>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));  // wraps, as vectors do
   }
   static vec fma(vec a, vec b, vec c) {
     uint8_t left[4];

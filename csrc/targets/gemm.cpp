@@ -18,8 +18,6 @@ constexpr KernelEntry kEntries[] = {
     DG_PACKS(f8e5m2, Float8E5M2),
     DG_PACKS(i8, int8_t),
     DG_PACKS(u8, uint8_t),
-    {KernelId::gemm_round, DType::f16, IndexType::i32, gemm_round<Float16>},
-    {KernelId::gemm_round, DType::bf16, IndexType::i32, gemm_round<BFloat16>},
     {KernelId::gemm_pack_left, DType::f32, IndexType::i32, gemm_pack<Real<float>, true>},
     {KernelId::gemm_pack_left, DType::f64, IndexType::i32, gemm_pack<Real<double>, true>},
     {KernelId::gemm_pack_left, DType::c64, IndexType::i32, gemm_pack<Complex<float>, true>},

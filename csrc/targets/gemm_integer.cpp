@@ -13,8 +13,7 @@ constexpr KernelEntry kEntries[] = {
     {KernelId::gemm_group_right, DType::u8, IndexType::i32, gemm_group<false, uint8_t>},
     {KernelId::gemm_sums, DType::i8, IndexType::i32, gemm_sums<int8_t>},
     {KernelId::gemm_sums, DType::u8, IndexType::i32, gemm_sums<uint8_t>},
-    {KernelId::gemm_finish, DType::i32, IndexType::i32, gemm_finish<int32_t, uint32_t>},
-    {KernelId::gemm_finish, DType::i64, IndexType::i32, gemm_finish<int64_t, uint64_t>},
+    {KernelId::gemm_finish, DType::i64, IndexType::i32, gemm_finish},
     {KernelId::gemm_block, DType::i32, IndexType::i32, gemm_block<Integer<int32_t>>},
 #if DG_HAS_VNNI
     {KernelId::gemm_block_vnni, DType::i32, IndexType::i32, gemm_block<Integer<Vnni>>},

@@ -81,6 +81,8 @@ class Kernel:
         Whether it is compiled for each ISA, so that forcing an ISA concerns it.
     quantized : bool
         Whether it reads quantised operands; other kernels are not asked where there is one.
+    epilogues : bool
+        Whether its products take an epilogue, see `csrc/core/epilogue.h`.
     summary : str
         One line for `show_kernels()`.
     """
@@ -90,6 +92,7 @@ class Kernel:
     op: ClassVar[str] = "matmul"
     native: ClassVar[bool] = True
     quantized: ClassVar[bool] = False
+    epilogues: ClassVar[bool] = False
     summary: ClassVar[str] = ""
 
     def refuse(self, problem: Problem) -> str | None:

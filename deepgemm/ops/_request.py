@@ -251,6 +251,7 @@ def problem_of(
     measured: tuple[tuple[str, float], ...] = (),
     structures: tuple[Structure, Structure] = (NOT_LOOKED_AT, NOT_LOOKED_AT),
     stack: tuple[int, ...] = (),
+    epilogue: str = "",
 ) -> Problem:
     """Return the problem that the planner is asked to solve."""
     chain, output = output_dtype(
@@ -284,6 +285,7 @@ def problem_of(
         measured,
         _layout_limit(env),
         stack=stack,
+        epilogue=epilogue,
     )
 
 

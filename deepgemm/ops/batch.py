@@ -57,5 +57,6 @@ def refuse_stacks(op: str, left: Any, right: Any) -> None:
             )
         if array.ndim > 2:
             raise ShapeError(
-                f"{op}: {name} has {array.ndim} dimensions, expected 1 or 2; stacks meet a sparse operand"
+                f"{op}: {name} has {array.ndim} dimensions, expected 1 or 2; stacks meet a sparse operand, "
+                "and matmul takes them beside dense ones"
             )

@@ -22,12 +22,13 @@ from ..rounding import rounded
 from ..sparse.base import SparseArray, register_product
 from ..sparse.core import Factor
 from ..sparse.quantized import Quantized
+from . import _dense, batch
 from . import _kernels as _kernels
 from . import _request as request
 from . import _specs as specs
-from . import batch
 from ._budget import budget_of
 from ._dense_result import dense_product
+from ._epilogue import Epilogue, epilogue_of, finished
 from ._sparse_product import sparse_product
 from .sddmm import masked
 from .values import weighted
@@ -52,6 +53,12 @@ def matmul(
     values: Any = None,
     dense: bool = False,
     memory_budget: int | str | None = None,
+    alpha: float | None = None,
+    beta: float | None = None,
+    C: Any = None,
+    scale: Any = None,
+    bias: Any = None,
+    activation: str | None = None,
 ) -> Any:
     """Multiply two matrices, or a matrix and a vector, sparse or dense.
 
@@ -63,8 +70,8 @@ def matmul(
     ----------
     A, B : sparse array, Quantized or array_like
         Of shape (m, k) and (k, n), or a vector of length k in place of one of them. Sparse arrays of
-        SciPy are used without a copy. A dense operand beside a sparse one may be a stack of matrices, as
-        in `numpy.matmul`: the last two axes are multiplied, the others stay.
+        SciPy are used without a copy. Dense operands may be stacks of matrices, as in `numpy.matmul`: the
+        last two axes are multiplied, and the axes before them broadcast.
     out : numpy.ndarray, optional
         Where to write the result; its shape and dtype must be those of the result.
     dtype : dtype_like, optional
@@ -88,6 +95,13 @@ def matmul(
         Bytes that the result of two sparse operands may take: 4000000000 or "4GiB". By default nine tenths of
         the memory that this process can still have. Each thread needs a few MB more, and one accumulator for
         each column. See `estimate`, `matmul_topk` and `matmul_to_disk`.
+    alpha, beta : float, optional
+        Factors of the product and of `C`; 1 by default.
+    C, scale, bias : array_like, optional
+        Real numbers that broadcast with the dense result: what is added `beta` times, what it is multiplied
+        by, and what is added then.
+    activation : {"relu", "gelu", "gelu_tanh", "silu"}, optional
+        Applied last, before the result is rounded to its dtype.
 
     Returns
     -------
@@ -98,8 +112,7 @@ def matmul(
     Raises
     ------
     ShapeError
-        If the inner extents differ, or an operand is a scalar, or both are dense and one has more than two
-        dimensions.
+        If the inner extents differ, or an operand is a scalar, or leading axes or a term do not broadcast.
     DTypeError
         If an operand or `out` has a dtype that is not stored, or not the right one.
     FormatError
@@ -117,6 +130,10 @@ def matmul(
     A quantised operand stands for the float32 matrix `dequantize()`; two that hold whole numbers are summed
     exactly for each group of scales.
 
+    What follows the product is done in the accumulator dtype, for float32 and float64, in this order, each
+    step rounded once: ``alpha * x``, ``fma(beta, C, x)``, ``scale * x``, ``x + bias``, the activation; see
+    `deepgemm.reference.epilogue`. For two dense operands it costs no pass over the result of its own.
+
     Examples
     --------
     >>> import numpy as np
@@ -132,13 +149,41 @@ def matmul(
     >>> dg.matmul(A, np.array([3.0, 4.0]), values=[[1.0, 2.0], [10.0, 20.0]])
     array([[ 3.,  8.],
            [30., 80.]])
+    >>> dg.matmul(np.ones((5, 1, 4, 3)), np.ones((2, 3, 6))).shape
+    (5, 2, 4, 6)
+    >>> dg.matmul(np.eye(2), np.array([[1.0, -2.0], [3.0, 4.0]]), bias=[0.5, 0.5], activation="relu")
+    array([[1.5, 0. ],
+           [3.5, 4.5]])
     >>> dg.matmul(A, A)
     CSR(shape=(2, 2), dtype=float64, nnz=2, density=0.5, memory=36 B)
     >>> dg.matmul(A, A, dense=True)
     array([[1., 0.],
            [0., 4.]])
     """
+    if (
+        out is None
+        and dtype is None
+        and threads is None
+        and kernel is None
+        and reproducible is True
+        and mask is None
+        and values is None
+        and not dense
+        and memory_budget is None
+        and alpha is None
+        and beta is None
+        and C is None
+        and scale is None
+        and bias is None
+        and activation is None
+    ):
+        plain = _core.multiply_plain(A, B)
+        if plain is not NotImplemented:
+            return plain
+    ending = epilogue_of("matmul", alpha, beta, C, scale, bias, activation)
     if mask is not None:
+        if ending is not None:
+            raise UnsupportedError(f"matmul: {ending} cannot be applied with mask=, whose result is sparse")
         for name, option in (("out", out), ("values", values)):
             if option is not None:
                 raise UnsupportedError(f"matmul: {name}= is not taken with mask=, whose result is sparse")
@@ -148,6 +193,8 @@ def matmul(
     left = request.operand("matmul", "A", A, stacks=True)
     right = request.operand("matmul", "B" if isinstance(B, Factor) else "X", B, stacks=True)
     left, right = _beside_sparse(left, right)
+    if ending is not None:
+        return _with_epilogue(left, right, out, wanted, env, values, dense, ending)
     if values is not None:
         return weighted(
             "matmul", left, right, values, out, wanted, lambda a, b: _multiply(a, b, None, wanted, env)
@@ -172,6 +219,34 @@ def _multiply(left: Any, right: Any, out: Any, wanted: request.Options, env: Set
     if isinstance(right, Factor):
         return _planned(right, "right", left, wanted, env)(left, out=out)
     return _both_dense(left, right, out, wanted, env)
+
+
+def _with_epilogue(
+    left: Any,
+    right: Any,
+    out: Any,
+    wanted: request.Options,
+    env: Settings,
+    values: Any,
+    dense: bool,
+    ending: Epilogue,
+) -> Any:
+    both_ours = isinstance(left, Factor) and isinstance(right, Factor)
+    if both_ours or (left.ndim == right.ndim == 1) or values is not None or dense:
+        raise UnsupportedError(
+            f"matmul: {ending} can follow the product of two dense operands, or of a sparse or quantised "
+            "matrix with a dense one"
+        )
+    if not isinstance(left, Factor) and not isinstance(right, Factor):
+        return _dense.multiply("matmul", left, right, out, wanted, env, ending)
+    chain, output = request.output_dtype(
+        "matmul", request.arithmetic_dtype(left), request.arithmetic_dtype(right), 1, wanted.dtype
+    )
+    product = _multiply(left, right, None, wanted._replace(dtype=chain), env)
+    placed = ending.placed(product.shape, chain)
+    if out is not None:
+        _dense.check_out("matmul", out, product.shape, output, *placed.arrays)
+    return finished(product, placed, output, out, wanted.choice.isa, request.thread_count(wanted))
 
 
 def _left_product(array: Factor, other: Any) -> Any:
@@ -305,7 +380,8 @@ def _both_quantized(
 
 
 def _both_dense(left: Any, right: Any, out: Any, wanted: request.Options, env: Settings) -> Any:
-    batch.refuse_stacks("matmul", left, right)
+    if left.ndim > 2 or right.ndim > 2:
+        return _dense.multiply("matmul", left, right, out, wanted, env)
     request.check_shapes("matmul", left, right)
     if left.ndim == right.ndim == 1:
         return _dot(left, right, out, wanted)

@@ -21,6 +21,7 @@ from . import _kernels as _kernels
 from . import _request as request
 from . import _specs as specs
 from . import batch
+from ._epilogue import epilogue_of
 from ._sparse_product import limit_plan
 from .matmul import dense_fixed
 
@@ -37,6 +38,10 @@ def plan(
     threads: int | None = None,
     kernel: str | None = None,
     reproducible: bool = True,
+    alpha: float | None = None,
+    scale: Any = None,
+    bias: Any = None,
+    activation: str | None = None,
 ) -> Plan:
     """Choose the kernel for a product and prepare it.
 
@@ -53,6 +58,8 @@ def plan(
         without it the plan uses what exists.
     dtype, threads, kernel, reproducible
         As for `matmul`.
+    alpha, scale, bias, activation
+        What follows each product, as for `matmul`; of two dense operands only. The plan keeps its own copy.
 
     Returns
     -------
@@ -76,7 +83,12 @@ def plan(
     array([1., 2., 6.])
     >>> p.problem.reuse
     1000
+    >>> q = dg.plan(np.ones((2, 3)), np.eye(3), fixed="right", reuse=1000, bias=[0.0, -1.0, -2.0])
+    >>> q(np.ones((2, 3)))
+    array([[ 1.,  0., -1.],
+           [ 1.,  0., -1.]])
     """
+    ending = epilogue_of("plan", alpha, None, None, scale, bias, activation)
     env = request.current_settings()
     wanted = request.options("plan", dtype, threads, kernel, reproducible, env)
     if fixed not in (None, "left", "right"):
@@ -103,10 +115,25 @@ def plan(
     side, structures = _fixed_side(left, right, fixed, reuse, machine, wanted)
     if reuse is not None and stack and stack[-2:] == (right if side == "left" else left).shape:
         reuse *= math.prod(stack[:-2])
+    if ending is not None and (isinstance(left, Factor) or isinstance(right, Factor)):
+        raise UnsupportedError(
+            f"plan: {ending} can follow the product of two dense operands; beside a sparse or quantised one "
+            "matmul takes them"
+        )
     problem = request.problem_of(
-        "matmul", left, right, side, wanted, env, reuse=reuse, structures=structures, stack=stack
+        "matmul",
+        left,
+        right,
+        side,
+        wanted,
+        env,
+        reuse=reuse,
+        structures=structures,
+        stack=stack,
+        epilogue="" if ending is None else str(ending),
     )
-    made = build(decide(problem, machine), left, right, FOR_GOOD, wanted.threads, env)
+    terms = None if ending is None else ending.kept(problem)
+    made = build(decide(problem, machine), left, right, FOR_GOOD, wanted.threads, env, terms)
     return limit_plan(made, env)
 
 

@@ -60,6 +60,8 @@ class Decision(NamedTuple):
         if problem.stack:
             how = "side by side as one matrix" if problem.folded else "one after the other"
             facts.append(("stack", f"{' × '.join(map(count, problem.stack))}, multiplied {how}"))
+        if problem.epilogue:
+            facts.append(("epilogue", f"{problem.epilogue}, before the result is stored"))
         if problem.casts:
             facts.append(("conversions in each call", join(problem.casts)))
         if problem.fixed_spec.layouts:

@@ -149,7 +149,13 @@ class QuantizedPlan(SparsePlan):
 
 
 def build(
-    decision: Decision, left: Any, right: Any, terms: Terms, threads: int | None, options: Settings
+    decision: Decision,
+    left: Any,
+    right: Any,
+    terms: Terms,
+    threads: int | None,
+    options: Settings,
+    epilogue: tuple[Any, ...] | None = None,
 ) -> Plan:
     """Bind a decision to its operands: layouts are built here, if the choice needs any.
 
@@ -164,6 +170,8 @@ def build(
         What the caller asked for; None follows the limit that holds at each call.
     options : Settings
         Whether shared memory is compared in full, and whether the plan is logged.
+    epilogue : tuple, optional
+        What follows each product, as `_core.with_epilogue` takes it: matrices of the result's shape.
     """
     problem, chosen = decision.problem, decision.choice.candidate
     executable = registry.find(problem.op, chosen.kernel).prepare(problem, left, right, chosen.isa or None)
@@ -175,6 +183,9 @@ def build(
                 f"for {problem.accumulator} is compiled up to {executable.product.isa}"
             )
         decision = _with_isa(decision, executable.product.isa)
+    if epilogue is not None and executable.product is not None:
+        turned = tuple(x.T if isinstance(x, np.ndarray) and executable.transposed else x for x in epilogue)
+        executable = executable._replace(product=_core.with_epilogue(executable.product, turned))
     fixed = left if problem.fixed == "left" else right
     if options.verbose:
         log(decision.explain())

@@ -159,6 +159,8 @@ class Problem:
     stack : tuple of int
         The whole shape of the operand that comes anew, if it has axes before the last two. Its
         specification then is that of one matrix, or, where `folded`, of all of them side by side.
+    epilogue : str
+        What is done to each element before it is stored, in words; empty for nothing.
     """
 
     left: OperandSpec
@@ -175,6 +177,7 @@ class Problem:
     layout_limit: int = 2**63 - 1
     op: str = "matmul"
     stack: tuple[int, ...] = ()
+    epilogue: str = ""
 
     def __post_init__(self) -> None:
         # Derived values are looked up dozens of times for each plan, so they are computed once, beside

@@ -19,7 +19,7 @@ def matmul_stack(A: Any, B: Any, *, values: Any = None, dtype: npt.DTypeLike | N
     A, B : array_like or sparse matrix
         As for `matmul`; arrays may have any number of axes, of which the last two are multiplied.
     values : array_like, optional
-        Entries for the sparse operand in the place of its own, with the leading axes of a stack of sparse
+        Entries for a sparse operand in the place of its own, with the leading axes of a stack of sparse
         matrices before those of ``data``.
     dtype : dtype_like, optional
         As for `matmul`.
@@ -32,8 +32,12 @@ def matmul_stack(A: Any, B: Any, *, values: Any = None, dtype: npt.DTypeLike | N
     [[[2.0], [3.0]], [[20.0], [3.0]]]
     >>> matmul_stack(A, [1.0, 2.0], values=[[2.0, 3.0], [20.0, 30.0]]).tolist()
     [[2.0, 6.0], [20.0, 60.0]]
+    >>> matmul_stack(np.ones((2, 1, 3, 4)), np.ones((5, 4, 6))).shape
+    (2, 5, 3, 6)
     """
     A, B = as_operand(A), as_operand(B)
+    if not is_sparse(A) and not is_sparse(B):
+        return _dense_members(A, B, dtype)
     sparse = A if is_sparse(A) else B
     own = np.asarray(sparse.data if values is None else values)
     inner = np.ndim(sparse.data)
@@ -54,6 +58,16 @@ def matmul_stack(A: Any, B: Any, *, values: Any = None, dtype: npt.DTypeLike | N
         empty = matmul(*one, dtype=dtype)
         return np.zeros((*batch, *empty.shape), empty.dtype)
     return np.stack(members).reshape(*batch, *members[0].shape)
+
+
+def _dense_members(A: Array, B: Array, dtype: npt.DTypeLike | None) -> Array:
+    batch = np.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+    left, right = (X if X.ndim == 1 else np.broadcast_to(X, (*batch, *X.shape[-2:])) for X in (A, B))
+    one = matmul(*(X if X.ndim == 1 else np.zeros(X.shape[-2:], X.dtype) for X in (A, B)), dtype=dtype)
+    result = np.empty((*batch, *np.shape(one)), one.dtype)
+    for place in np.ndindex(*batch):
+        result[place] = matmul(*(X if X.ndim == 1 else X[place] for X in (left, right)), dtype=dtype)
+    return result
 
 
 class _Entries:

@@ -74,6 +74,7 @@ class Gemm(Kernel):
     """
 
     name = "gemm_packed"
+    epilogues = True
     summary = "dense × dense in register tiles; also for a sparse operand filled with zeros (a bought layout)"
 
     def refuse(self, problem: Problem) -> str | None:

@@ -1,0 +1,303 @@
+// Dense products that need no plan: stacks, whose leading axes broadcast, and what is over before a planner
+// could have looked at it.
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+
+#include "bindings/bound.h"
+#include "core/gemm_stack.h"
+#include "core/parallel.h"
+
+#if !defined(_WIN32)
+extern char** environ;
+#endif
+
+namespace deepgemm::bindings {
+namespace {
+
+constexpr std::size_t kMostAxes = 64;  // of NumPy's arrays
+// Multiply-adds up to which a product of two matrices is not looked at by the planner: to look for zeros in
+// operands takes a hundredth of the time of a larger one, and there is nothing else to choose.
+constexpr std::int64_t kMostUnplanned = std::int64_t{1} << 24;
+// Below this many multiply-adds a kernel is over sooner than another thread could take the interpreter.
+constexpr std::int64_t kLeastReleased = std::int64_t{1} << 14;
+
+// How `left @ right` is laid out, by the rules of numpy.matmul.
+struct Arranged {
+  bool fits = false;
+  std::size_t axes = 0;  // of the result
+  py::ssize_t shape[kMostAxes];
+  Stack left, right;
+  std::int64_t work = 1;  // multiply-adds
+
+  Arranged(PyObject* a, PyObject* b, DType a_dtype, DType b_dtype) {
+    const auto &x = fields(a), &y = fields(b);
+    if (x.nd < 1 || y.nd < 1 || (x.nd == 1 && y.nd == 1)) return;
+    left.first = view_of_last(a, a_dtype, true);
+    right.first = view_of_last(b, b_dtype, false);
+    if (left.first.cols != right.first.rows) return;
+    const int x_axes = std::max(x.nd - 2, 0), y_axes = std::max(y.nd - 2, 0),
+              leading = std::max(x_axes, y_axes);
+    for (int d = 0; d < leading; ++d) {
+      const int at_x = d - (leading - x_axes), at_y = d - (leading - y_axes);
+      const py::ssize_t in_x = at_x < 0 ? 1 : x.dimensions[at_x], in_y = at_y < 0 ? 1 : y.dimensions[at_y];
+      if (in_x != in_y && in_x != 1 && in_y != 1) return;
+      const py::ssize_t extent = in_x == 1 ? in_y : in_x;
+      const auto stride = [&](const auto& f, int at, py::ssize_t own, DType dtype) -> std::int64_t {
+        return own == 1 ? 0 : f.strides[at] / static_cast<py::ssize_t>(size_of(dtype));
+      };
+      left.axes.push_back({extent, stride(x, at_x, in_x, a_dtype)});
+      right.axes.push_back({extent, stride(y, at_y, in_y, b_dtype)});
+      shape[axes++] = extent;
+      work *= extent;
+    }
+    work *= left.first.rows * left.first.cols * right.first.cols;
+    if (x.nd > 1) shape[axes++] = left.first.rows;
+    if (y.nd > 1) shape[axes++] = right.first.cols;
+    fits = true;
+  }
+
+  // The members of the result, or of an array that was broadcast to its shape; a missing row or column axis
+  // has one of them.
+  Stack members(PyObject* out, DType dtype) const {
+    const auto& f = fields(out);
+    const auto stride = [&](std::size_t d) {
+      return f.strides[d] / static_cast<py::ssize_t>(size_of(dtype));
+    };
+    Stack c;
+    c.first = {f.data, left.first.rows, right.first.cols, right.first.cols, 1};
+    std::size_t d = left.axes.size();
+    for (std::size_t i = 0; i < d; ++i) c.axes.push_back({shape[i], stride(i)});
+    const bool has_columns = axes - d == 2 || (axes > d && left_is_vector);
+    if (axes > d && !left_is_vector) c.first.row_stride = stride(d++);
+    if (has_columns) c.first.col_stride = stride(d);
+    return c;
+  }
+
+ private:
+  DenseView view_of_last(PyObject* array, DType dtype, bool is_left) {
+    const auto& f = fields(array);
+    const std::int64_t size = static_cast<std::int64_t>(size_of(dtype));
+    if (f.nd == 1) {
+      left_is_vector |= is_left;
+      return view_of(array, size, is_left);
+    }
+    const int row = f.nd - 2, col = f.nd - 1;
+    return {f.data, f.dimensions[row], f.dimensions[col], f.strides[row] / size, f.strides[col] / size};
+  }
+
+  bool left_is_vector = false;
+};
+
+// The dtype of an array that products compute in, by its number; ml_dtypes' are looked up elsewhere.
+bool computed_dtype(PyObject* array, DType& dtype) {
+  const auto* descr = reinterpret_cast<const py::detail::PyArrayDescr_Proxy*>(fields(array).descr);
+  if (descr->byteorder != '=') return false;
+  switch (descr->type_num) {
+    case py::detail::npy_api::NPY_FLOAT_:
+      dtype = DType::f32;
+      return true;
+    case py::detail::npy_api::NPY_DOUBLE_:
+      dtype = DType::f64;
+      return true;
+    case py::detail::npy_api::NPY_CFLOAT_:
+      dtype = DType::c64;
+      return true;
+    case py::detail::npy_api::NPY_CDOUBLE_:
+      dtype = DType::c128;
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Whether the environment asks for something that the planner has to see: all that it may ask for but where
+// files are, and the number of threads, which has been read. Looked up at each call, as config.settings does.
+bool environment_asks() {
+#if defined(_WIN32)
+  char** variable = _environ;
+#else
+  char** variable = environ;
+#endif
+  constexpr char kPrefix[] = "DEEPGEMM_";
+  constexpr std::size_t kLength = sizeof kPrefix - 1;
+  for (; variable != nullptr && *variable != nullptr; ++variable) {
+    if (**variable != 'D' || std::strncmp(*variable, kPrefix, kLength) != 0) continue;
+    const char* name = *variable + kLength;
+    const auto is = [&](const char* known) { return std::strncmp(name, known, std::strlen(known)) == 0; };
+    if (!is("NUM_THREADS=") && !is("CACHE_DIR=") && !is("DATA_DIR=")) return true;
+  }
+  return false;
+}
+
+// (alpha, beta, addend, scale, bias, activation), as deepgemm/ops/_epilogue.py makes it.
+struct Terms {
+  Epilogue plain;
+  py::object addend, scale, bias;
+
+  Terms() = default;
+  explicit Terms(const py::object& given) {
+    if (given.is_none()) return;
+    const auto terms = given.cast<py::tuple>();
+    plain.alpha = terms[0].cast<double>();
+    plain.beta = terms[1].cast<double>();
+    addend = terms[2];
+    scale = terms[3];
+    bias = terms[4];
+    const auto name = terms[5].cast<std::string>();
+    const auto* found = std::find(std::begin(kActivations), std::end(kActivations), name);
+    if (found == std::end(kActivations)) throw py::value_error("no such activation");
+    plain.activation = static_cast<Activation>(found - std::begin(kActivations));
+  }
+
+  // `place` turns an array of the chain's dtype into a view or a stack.
+  template <class View, class Place>
+  static View placed(const py::object& term, DType chain, const Place& place) {
+    if (!term || term.is_none()) return {};
+    if (stored_dtype(term.cast<py::array>().dtype()) != chain ||
+        !has_element_strides(term.ptr(), static_cast<std::int64_t>(size_of(chain)))) {
+      raise("DTypeError", "the terms of an epilogue have the dtype of the chain");
+    }
+    return place(term.ptr());
+  }
+
+ private:
+  static constexpr std::string_view kActivations[] = {"", "relu", "gelu", "gelu_tanh", "silu"};
+};
+
+StackedTerms stacked(const Arranged& arranged, const Terms& terms, DType chain) {
+  const auto place = [&](PyObject* term) { return arranged.members(term, chain); };
+  StackedTerms result{terms.plain, Terms::placed<Stack>(terms.addend, chain, place),
+                      Terms::placed<Stack>(terms.scale, chain, place),
+                      Terms::placed<Stack>(terms.bias, chain, place)};
+  result.terms.addend = result.addend.first;
+  result.terms.scale = result.scale.first;
+  result.terms.bias = result.bias.first;
+  return result;
+}
+
+Status multiply(const Arranged& arranged, PyObject* result, const GemmTypes& types, Isa isa, int threads,
+                const Terms& terms = {}) {
+  const Stack c = arranged.members(result, types.out);
+  const StackedTerms after = stacked(arranged, terms, types.chain);
+  const auto run = [&](int most) {
+    return gemm_stack(arranged.left, arranged.right, c, types, isa, most, after);
+  };
+  if (arranged.work < kLeastReleased) return run(1);
+  const ReleaseGil released;
+  return run(threads);
+}
+
+DenseView rows_of(PyObject* array, DType dtype) {
+  return view_of(array, static_cast<std::int64_t>(size_of(dtype)), true);
+}
+
+Epilogue placed(const Terms& terms, DType chain) {
+  const auto place = [&](PyObject* term) { return rows_of(term, chain); };
+  Epilogue after = terms.plain;
+  after.addend = Terms::placed<DenseView>(terms.addend, chain, place);
+  after.scale = Terms::placed<DenseView>(terms.scale, chain, place);
+  after.bias = Terms::placed<DenseView>(terms.bias, chain, place);
+  return after;
+}
+
+void finish_dense(const py::object& isa, const py::array& from, const py::array& out,
+                  const py::object& epilogue, int threads) {
+  const DType chain = stored_dtype(from.dtype()), stored = stored_dtype(out.dtype());
+  const bool rounded = chain == DType::f32 && (stored == DType::f16 || stored == DType::bf16);
+  if ((chain != DType::f32 && chain != DType::f64) || (stored != chain && !rounded)) {
+    raise("DTypeError", "no native epilogue of these dtypes");
+  }
+  const Epilogue after = placed(Terms(epilogue), chain);
+  const DenseView x = rows_of(from.ptr(), chain), y = rows_of(out.ptr(), stored);
+  const Isa highest = isa_or_best(isa);
+  const ReleaseGil released;
+  finish(x, y, {chain, chain, stored, chain}, after, highest, threads > 0 ? threads : parallel::limit());
+}
+
+std::unique_ptr<BoundProduct> with_epilogue(const BoundProduct& product, const py::object& epilogue) {
+  const Epilogue after = placed(Terms(epilogue), product.dtype);
+  auto made = std::make_unique<BoundProduct>(product);
+  made->product = product.product->with_epilogue(after);
+  if (made->product == nullptr) raise("UnsupportedError", "this kernel has no epilogue");
+  made->owners.push_back(epilogue);
+  return made;
+}
+
+// NotImplemented sends the caller to the way that checks, converts and plans.
+PyObject* multiply_plain(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (count != 2 || !is_plain_array(args[0]) || !is_plain_array(args[1])) Py_RETURN_NOTIMPLEMENTED;
+  PyObject *left = args[0], *right = args[1];
+  DType dtype, other;
+  if (!computed_dtype(left, dtype) || !computed_dtype(right, other) || dtype != other)
+    Py_RETURN_NOTIMPLEMENTED;
+  const std::int64_t size = static_cast<std::int64_t>(size_of(dtype));
+  if (!has_element_strides(left, size) || !has_element_strides(right, size)) Py_RETURN_NOTIMPLEMENTED;
+  try {
+    const Arranged arranged(left, right, dtype, dtype);
+    const bool stacked = !arranged.left.axes.empty();
+    if (!arranged.fits || (!stacked && arranged.work > kMostUnplanned) || environment_asks()) {
+      Py_RETURN_NOTIMPLEMENTED;
+    }
+    static const Isa isa = best_isa();
+    py::object result =
+        new_array(py::reinterpret_borrow<py::dtype>(reinterpret_cast<PyObject*>(fields(left).descr)),
+                  arranged.shape, arranged.axes);
+    if (multiply(arranged, result.ptr(), GemmTypes::all(dtype), isa, parallel::limit()) != Status::ok) {
+      return PyErr_Format(PyExc_MemoryError, "matmul: no memory left for the workspace");
+    }
+    return result.release().ptr();
+  } catch (py::error_already_set& error) {
+    error.restore();
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  }
+  return nullptr;
+}
+
+bool serves_dense(const py::dtype& left, const py::dtype& right, const py::dtype& out) {
+  const auto a = find_stored_dtype(left), b = find_stored_dtype(right), c = find_stored_dtype(out);
+  return a && b && c && chain_of(*a, *b, *c);
+}
+
+void multiply_dense(const py::object& isa, const py::array& left, const py::array& right,
+                    const py::array& out, int threads, const py::object& epilogue) {
+  const DType a = stored_dtype(left.dtype()), b = stored_dtype(right.dtype()), c = stored_dtype(out.dtype());
+  const std::optional<DType> chain = chain_of(a, b, c);
+  if (!chain) raise("DTypeError", "no native product of these dtypes");
+  for (const auto& [array, dtype] : {std::pair{left, a}, {right, b}, {out, c}}) {
+    if (!has_element_strides(array.ptr(), static_cast<std::int64_t>(size_of(dtype)))) {
+      raise("FormatError", "expected aligned arrays");
+    }
+  }
+  const Arranged arranged(left.ptr(), right.ptr(), a, b);
+  if (!arranged.fits ||
+      !std::equal(arranged.shape, arranged.shape + arranged.axes, out.shape(), out.shape() + out.ndim())) {
+    raise("ShapeError", "the shapes of operands and result do not fit");
+  }
+  const int limit = parallel::limit();
+  if (multiply(arranged, out.ptr(), {a, b, c, *chain}, isa_or_best(isa),
+               threads > 0 ? std::min(threads, limit) : limit, Terms(epilogue)) != Status::ok) {
+    throw std::bad_alloc();
+  }
+}
+
+PyMethodDef kPlain = {"multiply_plain",
+                      reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(multiply_plain)),
+                      METH_FASTCALL, "A product that needs no plan, or NotImplemented."};
+
+}  // namespace
+
+void add_dense(py::module_& module) {
+  // A raw function: argument handling through pybind11 would cost as much as a small product.
+  module.attr("multiply_plain") = py::reinterpret_steal<py::object>(PyCFunction_New(&kPlain, nullptr));
+  module.def("multiply_dense", &multiply_dense, py::arg("isa"), py::arg("left"), py::arg("right"),
+             py::arg("out"), py::arg("threads"), py::arg("epilogue") = py::none());
+  module.def("finish_dense", &finish_dense, py::arg("isa"), py::arg("product"), py::arg("out"),
+             py::arg("epilogue"), py::arg("threads"));
+  module.def("with_epilogue", &with_epilogue, py::arg("product"), py::arg("epilogue"));
+  module.def("serves_dense", &serves_dense, py::arg("left"), py::arg("right"), py::arg("out"));
+}
+
+}  // namespace deepgemm::bindings
