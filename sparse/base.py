@@ -17,6 +17,7 @@ from .indexing import Indexing
 from .interop import moved, share
 from .reductions import Reductions
 from .scaling import Scaling
+from .show import html
 from .validate import frozen, plain_array
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ class SparseArray(Elementwise, Scaling, Reductions, Extremes, Indexing):
         array = cls.__new__(cls)
         array._validate(shape, parts, dtype, copy)
         return array
+
+    def _repr_html_(self) -> str:
+        return html(self)
 
     # Other formats
 

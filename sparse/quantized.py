@@ -16,6 +16,7 @@ from .core import in_units
 from .packing import pack
 from .quantized_blocks import Block, described, infer_block, panels
 from .quantized_parts import offset_array, packed_values, scale_array, stored_values, zero_array
+from .quantized_show import html
 from .quantized_storage import QuantizedStorage
 from .validate import matrix_shape, plain_array
 
@@ -135,12 +136,7 @@ class Quantized(QuantizedStorage):
         return f"Quantized({facts})"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td style='padding:1px 8px;opacity:.7'>{name or 'scales'}</td>"
-            f"<td style='text-align:left;padding:1px 8px'>{value}</td></tr>"
-            for name, value in self._facts()
-        )
-        return f"<div><b>Quantized</b><table>{rows}</table></div>"
+        return html(self, self._facts())
 
     def _facts(self) -> list[tuple[str, str]]:
         extra = " and zero point" if self._zero_points is not None else ""

@@ -19,8 +19,9 @@ FOLDERS = {
 
 # What each room may import, besides its own modules. A module belongs to the longest name that fits.
 GROUND = ("deepgemm.errors", "deepgemm.config", "deepgemm.dtypes", "deepgemm.rounding")
+SHOWN = ("deepgemm.markup", "deepgemm.png")
 CORE = ("deepgemm._core",)
-TYPES = (*GROUND, *CORE, "deepgemm.fma", "deepgemm.sparse")
+TYPES = (*GROUND, *CORE, *SHOWN, "deepgemm.fma", "deepgemm.sparse")
 MEASURES = ("deepgemm.planner.structure", "deepgemm.planner.report", "deepgemm.kernels.registry")
 PLANNER = (*TYPES, *MEASURES, "deepgemm.planner")
 EVERYTHING = ("deepgemm",)
@@ -29,7 +30,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "deepgemm.dtypes": ("deepgemm.errors",),
     "deepgemm.config": ("deepgemm.errors",),
     "deepgemm.sparse": TYPES,
-    "deepgemm.planner.report": (),
+    "deepgemm.png": (),
+    "deepgemm.markup": ("deepgemm.png",),
+    "deepgemm.planner.report": SHOWN,
     "deepgemm.planner.structure": (*TYPES, "deepgemm.planner.report"),
     "deepgemm.kernels.registry": TYPES,
     "deepgemm.kernels": (*TYPES, *MEASURES),

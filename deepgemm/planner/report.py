@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..markup import ACCENT, card, escape
+
 __all__ = ["Report", "Table", "count", "seconds", "size"]
 
 
@@ -55,6 +57,11 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
+# Pixels of the longest bar, and how many times the marked one it stands for.
+_LONGEST = 160
+_MOST_MULTIPLE = 8
+
+
 class Table(NamedTuple):
     """Rows of text under a heading; one column of it may be drawn as bars in HTML.
 
@@ -67,13 +74,16 @@ class Table(NamedTuple):
     bars : tuple of (float or None)
         For each row the length of its bar, in any unit; empty for none.
     marked : int or None
-        The row to emphasise.
+        The row to emphasise. Bars are then drawn, and labelled, as multiples of its own.
+    longest : float or None
+        What the longest bar that there may be stands for; by default the longest of `bars`.
     """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     bars: tuple[float | None, ...] = ()
     marked: int | None = None
+    longest: float | None = None
 
     def text(self) -> str:
         """Return the table with its columns aligned."""
@@ -89,28 +99,47 @@ class Table(NamedTuple):
         )
 
     def html(self) -> str:
-        """Return the table as HTML, with bars if there are lengths for them."""
-        longest = max((bar for bar in self.bars if bar), default=0.0)
-        lines = ["<table style='border-collapse:collapse;font-variant-numeric:tabular-nums'><thead><tr>"]
-        lines += [
-            f"<th style='text-align:{_align(column)};padding:2px 8px'>{_escape(column.rstrip('>'))}</th>"
-            for column in self.columns
+        """Return the table as HTML, with bars if there are lengths for them.
+
+        Where a row has nothing between its first cell and its last, the last one takes that room.
+        """
+        drawn = any(self.bars)
+        over_bars = ["" if self.marked is None else "relative"] if drawn else []
+        heads = [
+            f"<th style='{_cell(column)}'>{escape(column.rstrip('>'))}</th>"
+            for column in (*self.columns, *over_bars)
         ]
-        if longest:
-            lines.append("<th></th>")
-        lines.append("</tr></thead><tbody>")
-        for number, row in enumerate(self.rows):
-            weight = "font-weight:bold" if number == self.marked else "opacity:.85"
-            lines.append(f"<tr style='{weight}'>")
-            lines += [
-                f"<td style='text-align:{_align(c)};padding:2px 8px'>{_escape(cell)}</td>"
-                for cell, c in zip(row, self.columns, strict=True)
-            ]
-            if longest:
-                lines.append(f"<td>{_bar(self.bars[number], longest, number == self.marked)}</td>")
-            lines.append("</tr>")
-        lines.append("</tbody></table>")
-        return "".join(lines)
+        rows = [
+            f"<tr style='{'font-weight:bold' if number == self.marked else 'opacity:.9'}'>"
+            f"{''.join(self._cells(row))}{f'<td>{self._bar(number)}</td>' if drawn else ''}</tr>"
+            for number, row in enumerate(self.rows)
+        ]
+        return (
+            "<table style='border-collapse:collapse;font-variant-numeric:tabular-nums;margin:8px 0'>"
+            f"<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        )
+
+    def _cells(self, row: tuple[str, ...]) -> list[str]:
+        if len(row) > 2 and not any(row[1:-1]):
+            wide = f"<td colspan='{len(row) - 1}' style='{_cell('')};opacity:.75'>{escape(row[-1])}</td>"
+            return [f"<td style='{_cell(self.columns[0])}'>{escape(row[0])}</td>", wide]
+        return [
+            f"<td style='{_cell(column)}'>{escape(cell)}</td>"
+            for cell, column in zip(row, self.columns, strict=True)
+        ]
+
+    def _bar(self, number: int) -> str:
+        value = self.bars[number]
+        if not value:
+            return ""
+        unit = None if self.marked is None else self.bars[self.marked]
+        if not unit:
+            longest = self.longest or max(bar for bar in self.bars if bar)
+            return _drawn(_LONGEST * value / longest, ACCENT, "")
+        # A few times slower is what readers compare; beyond that a number tells more than a length.
+        width = _LONGEST * min(value / unit / _MOST_MULTIPLE, 1.0)
+        colour = ACCENT if number == self.marked else "rgba(128,128,128,.6)"
+        return _drawn(width, colour, f"{value / unit:.3g} ×")
 
 
 class Report:
@@ -145,32 +174,18 @@ class Report:
         return str(self)
 
     def _repr_html_(self) -> str:
-        facts = "".join(
-            f"<tr><td style='padding:1px 8px;opacity:.7'>{_escape(name)}</td>"
-            f"<td style='text-align:left;padding:1px 8px'>{_escape(value)}</td></tr>"
-            for name, value in self.facts
-        )
-        tables = "".join(table.html() for table in self.tables)
-        return f"<div><b>{_escape(self.title)}</b><table>{facts}</table>{tables}</div>"
+        return card(self.title, self.facts, below="".join(table.html() for table in self.tables))
 
 
-def _align(column: str) -> str:
-    return "right" if column.endswith(">") else "left"
+def _cell(column: str) -> str:
+    align = "right" if column.endswith(">") else "left"
+    return f"text-align:{align};padding:2px 8px;white-space:nowrap"
 
 
-def _bar(value: float | None, longest: float, marked: bool) -> str:
-    if not value:
-        return ""
-    colour = "#2a7" if marked else "#89b"
-    width = max(1, round(160 * value / longest))
-    return f"<div style='background:{colour};height:10px;width:{width}px'></div>"
-
-
-def _escape(text: str) -> str:
-    # The four characters that matter; importing the html module costs 3 ms.
-    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("'", "&#39;")):
-        text = text.replace(character, entity)
-    return text
+def _drawn(width: float, colour: str, label: str) -> str:
+    bar = f"background:{colour};height:10px;width:{max(1, round(width))}px;margin-right:6px"
+    line = "display:flex;align-items:center;white-space:nowrap"
+    return f"<div style='{line}'><div style='{bar}'></div>{label}</div>"
 
 
 def join(items: Sequence[str]) -> str:

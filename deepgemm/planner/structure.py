@@ -102,7 +102,7 @@ class Structure:
         if self.block_fill:
             rows = tuple((f"{r} × {c}", f"{fill:.0%}") for (r, c), fill in self.block_fill)
             fills = tuple(fill for _, fill in self.block_fill)
-            tables.append(Table(("block", "fill>"), rows, fills))
+            tables.append(Table(("block", "fill>"), rows, fills, longest=1.0))
         return Report("structure of a sparse operand", tuple(facts), tuple(tables))
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""How a ragged array shows itself: a line of text, and for notebooks a table with a histogram of lengths."""
+"""How a ragged array shows itself: a line of text, and for notebooks a card with a picture of its lengths."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...markup import card, profile
 from ..core import in_units
+from ..thumbnail import spread
 
 if TYPE_CHECKING:
     from .core import Stored
 
-_BARS = 16  # of the histogram
-_HEIGHT = 48  # pixels of its highest bar
+_STEPS = 80  # of the picture
+_SAMPLE = 1 << 16  # lengths looked at for it
 
 
 def text(array: Stored) -> str:
@@ -26,26 +28,15 @@ def text(array: Stored) -> str:
 
 
 def html(array: Stored) -> str:
-    """Return the table that notebooks show."""
-    padded = len(array) * array.max_length
-    used = f"{array.total / padded:.0%} of a padded batch" if padded else "nothing to pad"
+    """Return the card that notebooks show."""
     facts = [
         ("segments", f"{len(array):,}"),
-        ("rows", f"{array.total:,} ({used})"),
+        ("rows", f"{array.total:,}"),
         ("shape of a row", str(array.row_shape) if array.row_shape else "one number"),
-        ("dtype", str(array.dtype)),
         ("lengths", _range(array)),
         ("memory", in_units(array.nbytes)),
     ]
-    lines = "".join(
-        f"<tr><td style='padding:1px 8px;opacity:.7'>{name}</td>"
-        f"<td style='text-align:left;padding:1px 8px'>{value}</td></tr>"
-        for name, value in facts
-    )
-    return (
-        f"<div><b>{type(array).__name__}</b><div style='display:flex;align-items:flex-end'>"
-        f"<table>{lines}</table>{_histogram(array)}</div></div>"
-    )
+    return card(f"{type(array).__name__}, {array.dtype}", facts, _picture(array))
 
 
 def _range(array: Stored) -> str:
@@ -55,18 +46,17 @@ def _range(array: Stored) -> str:
     return str(least) if least == array.max_length else f"{least} to {array.max_length}"
 
 
-def _histogram(array: Stored) -> str:
-    """Return bars that count segments by length, as inline SVG."""
-    if not len(array) or array.max_length == 0:
+def _picture(array: Stored) -> str:
+    """Return the lengths in descending order as an area, within the rectangle that a padded batch fills."""
+    if not array.total:
         return ""
-    bins = min(_BARS, array.max_length + 1)
-    counts, edges = np.histogram(array.lengths, bins=bins, range=(0, array.max_length + 1))
-    width = 8
-    bars = "".join(
-        f"<rect x='{number * width}' y='{_HEIGHT - height}' width='{width - 1}' height='{height}' "
-        "fill='#89b'>"
-        f"<title>{count} of length {int(np.ceil(low))} to {int(np.ceil(high)) - 1}</title></rect>"
-        for number, (count, low, high) in enumerate(zip(counts, edges[:-1], edges[1:], strict=True))
-        for height in [round(_HEIGHT * count / counts.max())]
+    lengths = np.sort(array.lengths[spread(len(array), _SAMPLE)])[::-1]
+    edges = np.linspace(0, len(lengths), min(_STEPS, len(lengths)) + 1).astype(np.int64)
+    steps = np.add.reduceat(lengths, edges[:-1], dtype=np.float64) / np.diff(edges)
+    wasted = 1 - array.total / (len(array) * array.max_length)
+    return profile(
+        steps.tolist(),
+        f"lengths of the segments, longest first; the shaded rest, {wasted:.0%}, is what padding would add",
+        f"lengths, longest first; padded, {wasted:.0%} would be waste",
+        float(array.max_length),
     )
-    return f"<svg width='{bins * width}' height='{_HEIGHT}' style='margin:0 8px 4px'>{bars}</svg>"

@@ -65,9 +65,13 @@ def test_explain_as_html(operands):
     html = plan._repr_html_()
     assert html == plan.explain()._repr_html_()
     assert html.count("<table") == 2
-    assert "background:#2a7" in html  # the chosen one's bar
-    assert "background:#89b" in html
-    assert "font-weight:bold" in html
+    assert html.count("background:#4a86cf") == 1  # the chosen one's bar
+    assert html.count("background:rgba(128,128,128,.6)") == len(plan.candidates) - 1 - html.count("refused: ")
+    assert html.count("font-weight:bold") == 1
+    assert "</div>1 ×</div>" in html
+    assert (
+        "colspan='6' style='text-align:left;padding:2px 8px;white-space:nowrap;opacity:.75'>refused" in html
+    )
     assert html.count("<") == html.count(">")
 
 
@@ -76,7 +80,24 @@ def test_html_is_escaped():
 
     html = Report("<b>", (("a&b", "'x'"),), (Table(("c",), (("<script>",),)),))._repr_html_()
     assert "&lt;b&gt;" in html
+    assert "&#39;x&#39;" in html
     assert "<script>" not in html
+
+
+def test_bars_are_capped_and_labelled_with_what_they_stand_for():
+    from deepgemm.planner.report import Table
+
+    rows = (("a", ""), ("b", ""), ("c", ""))
+    relative = Table(("name", ""), rows, (1e-3, 0.5, None), marked=0).html()
+    assert "width:20px;margin-right:6px'></div>1 ×" in relative
+    assert "width:160px;margin-right:6px'></div>500 ×" in relative
+    assert relative.count("background:") == 2
+    assert "relative" in relative
+    shares = Table(("name", ""), rows, (0.5, 0.25, 0.0), longest=1.0).html()
+    assert "width:80px" in shares
+    assert "width:40px" in shares
+    assert shares.count("background:") == 2
+    assert "relative" not in shares
 
 
 def test_saved_plans_replay(operands):

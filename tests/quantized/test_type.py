@@ -29,7 +29,7 @@ def test_repr(matrix):
         assert words in repr(made)
         assert repr(made).startswith("Quantized(shape=(7, 13), dtype=int4, ")
         assert words in made._repr_html_()
-        assert "<table>" in made._repr_html_()
+        assert "<table" in made._repr_html_()
     assert "scale and zero point" in repr(dg.quantize(matrix, "uint8", symmetric=False))
 
 
