@@ -58,7 +58,7 @@ def count(value: float) -> str:
 
 
 # Pixels of the longest bar, and how many times the marked one it stands for.
-_LONGEST = 160
+_LONGEST = 80
 _MOST_MULTIPLE = 8
 
 
@@ -179,7 +179,7 @@ class Report:
 
 def _cell(column: str) -> str:
     align = "right" if column.endswith(">") else "left"
-    return f"text-align:{align};padding:2px 8px;white-space:nowrap"
+    return f"text-align:{align};padding:2px 6px;white-space:nowrap"
 
 
 def _drawn(width: float, colour: str, label: str) -> str:

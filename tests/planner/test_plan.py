@@ -70,7 +70,7 @@ def test_explain_as_html(operands):
     assert html.count("font-weight:bold") == 1
     assert "</div>1 ×</div>" in html
     assert (
-        "colspan='6' style='text-align:left;padding:2px 8px;white-space:nowrap;opacity:.75'>refused" in html
+        "colspan='6' style='text-align:left;padding:2px 6px;white-space:nowrap;opacity:.75'>refused" in html
     )
     assert html.count("<") == html.count(">")
 
@@ -89,13 +89,13 @@ def test_bars_are_capped_and_labelled_with_what_they_stand_for():
 
     rows = (("a", ""), ("b", ""), ("c", ""))
     relative = Table(("name", ""), rows, (1e-3, 0.5, None), marked=0).html()
-    assert "width:20px;margin-right:6px'></div>1 ×" in relative
-    assert "width:160px;margin-right:6px'></div>500 ×" in relative
+    assert "width:10px;margin-right:6px'></div>1 ×" in relative
+    assert "width:80px;margin-right:6px'></div>500 ×" in relative
     assert relative.count("background:") == 2
     assert "relative" in relative
     shares = Table(("name", ""), rows, (0.5, 0.25, 0.0), longest=1.0).html()
-    assert "width:80px" in shares
     assert "width:40px" in shares
+    assert "width:20px" in shares
     assert shares.count("background:") == 2
     assert "relative" not in shares
 
