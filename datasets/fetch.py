@@ -23,7 +23,7 @@ def locate(source: Source) -> Path:
 
     It is looked for in `DEEPGEMM_DATA_DIR`, then in the folder "datasets" of `DEEPGEMM_CACHE_DIR`, and
     downloaded to there if it is in neither. Checksums are verified, in the data folder against its
-    MANIFEST.csv. Licence and citation are logged at each download.
+    MANIFEST.csv. Licence and citation are logged at each download, and shown where its progress is.
 
     Raises
     ------
@@ -71,11 +71,12 @@ def _downloaded(source: Source, cache: Path) -> Path:
             f"{source.name} is not in DEEPGEMM_DATA_DIR, and downloading it needs pooch: "
             'pip install "deepgemm[datasets]"'
         ) from None
+    terms = f"licence: {source.licence}\ncite: {source.citation}"
     if not (cache / name).is_file():
-        _log.info("downloading %s\nlicence: %s\ncite: %s", source.name, source.licence, source.citation)
+        _log.info("downloading %s\n%s", source.name, terms)
     pooch.get_logger().setLevel(logging.WARNING)  # it prints what it does; ours says it to logging
     known = f"sha256:{source.sha256}" if source.sha256 else None
-    loader = pooch.HTTPDownloader(progressbar=_Bar(source.name) if sys.stderr.isatty() else False)
+    loader = pooch.HTTPDownloader(progressbar=_Bar(source.name, terms) if sys.stderr.isatty() else False)
     try:
         return Path(pooch.retrieve(source.url, known, fname=name, path=cache, downloader=loader))
     except OSError as error:  # requests' errors are such, too
@@ -91,16 +92,21 @@ def _suffixes(url: str) -> str:
 
 
 class _Bar:
-    """A progress bar on stderr, with the methods by which pooch drives one."""
+    """A progress bar on stderr below the terms of use, with the methods by which pooch drives one."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, terms: str) -> None:
+        from rich.console import Console
         from rich.progress import Progress
 
         self.total = 0
-        self._progress = Progress(transient=True)
+        self._terms = terms
+        self._progress = Progress(transient=True, console=Console(stderr=True))
         self._task = self._progress.add_task(name)
 
     def update(self, amount: int) -> None:
+        if self._terms:  # what a download has not begun for needs none
+            self._progress.console.print(self._terms, markup=False, highlight=False)
+            self._terms = ""
         self._progress.start()
         self._progress.update(self._task, total=self.total or None, advance=amount)
 

@@ -62,10 +62,9 @@ def gowalla(split: str = "train", dtype: npt.DTypeLike = np.float32) -> CSR:
     dtype : dtype_like
         Of the ones.
 
-    Raises
-    ------
-    FileNotFoundError
-        If it is not here and cannot be downloaded.
+    Notes
+    -----
+    Found, or refused, as `movielens` is.
 
     Examples
     --------
@@ -97,10 +96,9 @@ def sessions(name: str = "s3rec_Beauty") -> Ragged:
     name : {"s3rec_Beauty", "s3rec_Toys_and_Games"}
         Which of the two shops: 22,363 users and 198,502 purchases, or 19,412 and 167,597.
 
-    Raises
-    ------
-    FileNotFoundError
-        If it is not here and cannot be downloaded.
+    Notes
+    -----
+    Found, or refused, as `movielens` is.
 
     Examples
     --------
@@ -124,10 +122,9 @@ def dlmc(name: str, dtype: npt.DTypeLike = np.float32, seed: int | None = 0) -> 
         The collection publishes the structure only; values are normal, drawn from this seed. None makes
         them ones.
 
-    Raises
-    ------
-    FileNotFoundError
-        If it is not here and cannot be downloaded.
+    Notes
+    -----
+    Found, or refused, as `movielens` is.
 
     Examples
     --------
@@ -156,10 +153,9 @@ def suitesparse(name: str, dtype: npt.DTypeLike | None = None, sha256: str | Non
     sha256 : str, optional
         Checksum of the archive of a "Group/Name". Without one what was downloaded is not verified.
 
-    Raises
-    ------
-    FileNotFoundError
-        If it is not here and cannot be downloaded.
+    Notes
+    -----
+    Found, or refused, as `movielens` is.
 
     Examples
     --------

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from ..errors import StaleDataError, UnsupportedError
+from ..errors import UnsupportedError
 from .layouts import LayoutCache
+from .shared import Shared, picklable
 
 if TYPE_CHECKING:
     from .base import SparseArray
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 Self = TypeVar("Self", bound="Operand")
-F = TypeVar("F", bound="Factor")
 ProductFunction = Callable[[Any, Any], Any]
 
 FORMATS: dict[str, type[Any]] = {}
@@ -31,7 +31,7 @@ class RecentPlan(Protocol):
     def _try(self, other: object) -> Any: ...
 
 
-class Factor:
+class Factor(Shared):
     """What can stand in a product: an immutable value with a shape, parts that may be shared, and caches.
 
     Attributes for the planner, private to the package:
@@ -82,14 +82,6 @@ class Factor:
         # In the order of memory, so that nothing is copied.
         return _core.fingerprint(*(a if a.ndim == 1 else a.ravel(order="K") for a in self._arrays))
 
-    def _check_fresh(self) -> None:
-        """Raise if shared memory was seen to change since construction (some changes go unnoticed)."""
-        if self._take_fingerprint() != self._fingerprint:
-            raise StaleDataError(
-                f"{type(self).__name__}: memory that this array shares was changed after construction; "
-                "make a new array of it, or use copy=True"
-            )
-
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
@@ -129,9 +121,6 @@ class Factor:
         array([3., 8.])
         """
         return self.__matmul__(other)
-
-    def __copy__(self: F) -> F:
-        return self  # immutable
 
 
 class Operand(Factor):
@@ -231,9 +220,6 @@ class Operand(Factor):
 
     # Copies
 
-    def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
-        return self.copy()
-
     def copy(self: Self) -> Self:
         """Return the same array with private memory."""
         arrays = tuple(_freeze(array.copy()) for array in self._arrays)
@@ -241,10 +227,7 @@ class Operand(Factor):
 
     def __reduce__(self) -> tuple[Any, ...]:
         self._check_fresh()
-        # Dtypes unknown to the buffer protocol travel as integers: otherwise NumPy would pickle a copy.
-        dtype = self.dtype
-        data = self._data if dtype.kind in "biufc" else self._data.view(f"u{dtype.itemsize}")
-        return _restore, (type(self), self._shape, dtype, data, self._arrays[1:])
+        return _restore, (type(self), self._shape, self.dtype, picklable(self._data), self._arrays[1:])
 
 
 def _restore(

@@ -18,6 +18,7 @@ from .quantized_blocks import Block, described, infer_block, panels
 from .quantized_parts import offset_array, packed_values, scale_array, stored_values, zero_array
 from .quantized_show import html
 from .quantized_storage import QuantizedStorage
+from .shared import picklable
 from .validate import matrix_shape, plain_array
 
 if TYPE_CHECKING:
@@ -259,13 +260,9 @@ class Quantized(QuantizedStorage):
         parts = [None if x is None else x.copy(order="K") for x in self._parts()]
         return Quantized._made(self._shape, self._dtype, self._block, *parts)  # type: ignore[arg-type]
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Quantized:
-        return self.copy()
-
     def __reduce__(self) -> tuple[Any, ...]:
         self._check_fresh()
-        # Dtypes unknown to the buffer protocol travel as integers: otherwise NumPy would pickle a copy.
-        plain = [x if x is None or x.dtype.isbuiltin else x.view(f"u{x.itemsize}") for x in self._parts()]
+        plain = [None if x is None else picklable(x) for x in self._parts()]
         return _restore, (self._shape, self._dtype, self._scales.dtype, self.group_size, *plain)
 
     # Embedding tables of other libraries

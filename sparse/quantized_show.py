@@ -10,19 +10,19 @@ from ..dtypes import code_bits, code_limits, is_float
 from ..markup import bars, card
 
 if TYPE_CHECKING:
-    from .quantized import Quantized
+    from .quantized_storage import QuantizedStorage
 
 _SAMPLE = 1 << 16  # values looked at
 _BARS = 32
 
 
-def html(matrix: Quantized, facts: list[tuple[str, str]]) -> str:
+def html(matrix: QuantizedStorage, facts: list[tuple[str, str]]) -> str:
     """Return a card of the facts with a histogram of the stored values."""
     rows = [(name or "scales", value) for name, value in facts]
     return card("Quantized", rows, _histogram(matrix) if matrix.size else "")
 
 
-def _histogram(matrix: Quantized) -> str:
+def _histogram(matrix: QuantizedStorage) -> str:
     m, n = matrix.shape
     columns = min(n, _SAMPLE)
     step = max(1, m * columns // _SAMPLE)

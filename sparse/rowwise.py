@@ -13,7 +13,7 @@ from ..rounding import rounded
 from .packing import packed_width
 
 if TYPE_CHECKING:
-    from .quantized import Quantized
+    from .quantized_storage import QuantizedStorage
 
 Array = npt.NDArray[Any]
 
@@ -45,7 +45,7 @@ def find(owner: str, layout: str) -> Layout:
     return LAYOUTS[layout]
 
 
-def write(table: Quantized, layout: str) -> Array:
+def write(table: QuantizedStorage, layout: str) -> Array:
     """Return the bytes of a table, one row of them for each of its rows."""
     wanted = find("to_bytes", layout)
     if table.dtype != wanted.dtype:
@@ -64,7 +64,7 @@ def write(table: Quantized, layout: str) -> Array:
     return result
 
 
-def _offsets(table: Quantized, layout: str, wanted: Layout) -> Array:
+def _offsets(table: QuantizedStorage, layout: str, wanted: Layout) -> Array:
     if table.offsets is not None:
         return _exactly(layout, "offset", table.offsets, wanted)
     if table.zero_points is None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..markup import card
-from .core import in_units
+from .core import Operand, in_units
 from .thumbnail import in_percent, thumbnail
 
-if TYPE_CHECKING:
-    from .base import SparseArray
 
-
-def html(array: SparseArray) -> str:
+def html(array: Operand) -> str:
     """Return a card with a thumbnail. Takes milliseconds, however many entries there are."""
     return card(f"{type(array).__name__}, {array.dtype}", _facts(array), thumbnail(array))
 

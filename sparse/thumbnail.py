@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..markup import SIDE, raster
 
 if TYPE_CHECKING:
-    from .base import SparseArray
+    from .core import Operand
 
     Array = npt.NDArray[Any]
 
@@ -22,7 +22,7 @@ _LEAST_PIXELS = 24
 _GOLDEN = 0.6180339887498949
 
 
-def thumbnail(array: SparseArray) -> str:
+def thumbnail(array: Operand) -> str:
     """Return a figure of the densities of tiles, as HTML; nothing where there are no entries.
 
     Shades follow the square root of the density, so that thin parts still show. Takes O(1) time beyond
@@ -72,7 +72,7 @@ def _grid(shape: tuple[int, int]) -> tuple[int, int]:
     return rows, columns
 
 
-def _densities(array: SparseArray, tiles: tuple[int, int]) -> npt.NDArray[np.float64]:
+def _densities(array: Operand, tiles: tuple[int, int]) -> npt.NDArray[np.float64]:
     """Return the share of each tile's places that are entries, 1 where duplicates make it more."""
     positions = spread(array.nnz)
     # Memory may have changed since it was validated: a picture may then be wrong, but nothing else.

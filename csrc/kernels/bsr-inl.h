@@ -1,114 +1,15 @@
-// Products of block-sparse rows with a dense X or a vector, in the stated order.
+// Products of block-sparse rows with a dense X, in the stated order.
 //
 // A tile keeps some rows of a block row times some vectors of columns in registers while all blocks of
 // that block row pass by: ascending block columns, ascending columns inside each, so every element is
 // one chain. Counts for float32, blocks H x W, N columns: per block 4 H W + 4 bytes of S (one index for
 // H W entries), 4 W N bytes of X for every H rows (not for every entry as in CSR), 2 H W N flops.
 
-#include "core/bsr_args.h"
-#include "kernels/common-inl.h"
-#include "kernels/csr-inl.h"
+#include "kernels/bsr_tile-inl.h"
+#include "kernels/passes-inl.h"
 
 namespace deepgemm::DG_ISA {
 namespace {
-
-DG_INLINE int64_t index_of(const void* array, bool wide, int64_t position) {
-  // A branch that always goes one way costs less than a second copy of every tile.
-  return wide ? static_cast<const int64_t*>(array)[position] : static_cast<const int32_t*>(array)[position];
-}
-
-// ---- the tile ------------------------------------------------------------------------------------
-
-// Vectors of columns and rows of a tile: accumulators take at most three quarters of the registers, the
-// vectors of X and one entry of S the rest. Complex and scalar arithmetic gain nothing from tiles larger
-// than these, and every size of tile is code.
-template <class Entry>
-constexpr bool has_small_tiles = Entry::parts == 2 || Simd<typename Entry::Element>::width == 1;
-
-template <class Entry>
-constexpr int registers = Simd<typename Entry::Element>::registers;  // halves are as many
-template <class Entry>
-constexpr int tile_vectors() {
-  return has_small_tiles<Entry> ? 2 : registers<Entry> >= 32 ? 4 : 3;
-}
-template <class Entry, int NV>
-constexpr int tile_rows() {
-  constexpr int most = has_small_tiles<Entry> ? 4 : 8, fit = registers<Entry> * 3 / 4 / NV;
-  return fit < most ? fit : most;
-}
-
-// Calls body.template operator()<R>() for 1 <= rows <= Most.
-template <int Most, class Body>
-DG_INLINE void with_rows(int64_t rows, const Body& body) {
-  switch (rows) {
-#define DG_CASE(n)                                                 \
-  case n:                                                          \
-    if constexpr (n <= Most) return body.template operator()<n>(); \
-    break;
-    DG_CASE(1)
-    DG_CASE(2)
-    DG_CASE(3)
-    DG_CASE(4)
-    DG_CASE(5)
-    DG_CASE(6)
-    DG_CASE(7)
-    DG_CASE(8)
-#undef DG_CASE
-  }
-}
-
-// Calls body(first, count) for runs of at most `most` of `total` rows, evenly: 9 become 5 + 4.
-template <class Body>
-DG_INLINE void for_each_run(int64_t total, int64_t most, const Body& body) {
-  const int64_t runs = (total + most - 1) / most;
-  for (int64_t run = 0; run < runs; ++run) {
-    const int64_t first = total * run / runs;
-    body(first, total * (run + 1) / runs - first);
-  }
-}
-
-// Adds R entries of one column of a block, `step` apart, times a row of X to the tile.
-template <class Entry, int R, int NV, bool Masked>
-DG_INLINE void add_column(const typename Entry::Element* entries, int64_t step,
-                          const typename Entry::Element* x, int tail, typename Entry::vec (&acc)[R][NV]) {
-  using V = typename Entry::V;
-  typename V::vec x_row[NV];
-  DG_UNROLL
-  for (int v = 0; v < NV - Masked; ++v) x_row[v] = V::load(x + v * V::width);
-  if constexpr (Masked) x_row[NV - 1] = V::load_n(x + (NV - 1) * V::width, tail);
-  DG_UNROLL
-  for (int r = 0; r < R; ++r) {
-    const Entry entry(entries, r * step);
-    DG_UNROLL
-    for (int v = 0; v < NV; ++v) acc[r][v] = entry.add(x_row[v], acc[r][v]);
-  }
-}
-
-// Adds R rows of a block times `depth` rows of X to the tile. Entry (r, k) is block[r * step + k], or
-// block[k * step + r] of a block that is read as its transpose.
-template <class Entry, int R, int NV, bool Masked, bool Transposed>
-DG_INLINE void add_block(const typename Entry::Element* block, int64_t step, int64_t depth,
-                         const typename Entry::Element* x, int64_t x_stride, int tail,
-                         typename Entry::vec (&acc)[R][NV]) {
-  const int64_t across = Entry::parts * (Transposed ? step : 1), down = Transposed ? 1 : step;
-  for (int64_t k = 0; k < depth; ++k) {
-    add_column<Entry, R, NV, Masked>(block + k * across, down, x + k * x_stride, tail, acc);
-  }
-}
-
-template <class V, int NV, bool Masked, class T>
-DG_INLINE void load_row(const T* y, int tail, typename V::vec (&acc)[NV]) {
-  DG_UNROLL
-  for (int v = 0; v < NV - Masked; ++v) acc[v] = V::load(y + v * V::width);
-  if constexpr (Masked) acc[NV - 1] = V::load_n(y + (NV - 1) * V::width, tail);
-}
-
-template <class V, int NV, bool Masked, class T>
-DG_INLINE void store_row(T* y, int tail, const typename V::vec (&acc)[NV]) {
-  DG_UNROLL
-  for (int v = 0; v < NV - Masked; ++v) V::store(y + v * V::width, acc[v]);
-  if constexpr (Masked) V::store_n(y + (NV - 1) * V::width, acc[NV - 1], tail);
-}
 
 // ---- bsr_dense -----------------------------------------------------------------------------------
 
@@ -187,7 +88,7 @@ template <class Entry, int NV, bool Masked>
 void block_pass(const BsrArgs& args, int64_t begin, int64_t end, int64_t column, int tail) {
   constexpr int most = tile_rows<Entry, NV>();
   if (args.height <= most) {
-    with_rows<most>(args.height, [&]<int R>() {
+    with_count<most>(args.height, [&]<int R>() {
       if constexpr (R >= 2 && R <= 4 && Entry::parts == 1) {
         if (args.width == R) return low_blocks<Entry, R, NV, Masked, R>(args, begin, end, column, tail);
       }
@@ -197,7 +98,7 @@ void block_pass(const BsrArgs& args, int64_t begin, int64_t end, int64_t column,
   }
   for (int64_t row = begin; row < end; ++row) {
     for_each_run(args.height, most, [&](int64_t first, int64_t count) {
-      with_rows<most>(
+      with_count<most>(
           count, [&]<int R>() { block_tile<Entry, R, 1, NV, Masked, 0>(args, row, first, column, tail); });
     });
   }
@@ -241,73 +142,19 @@ void block_scatter_pass(const BsrArgs& args, int64_t column, int tail) {
     const int64_t last = index_of(args.indptr, args.wide, i + 1);
     for (int64_t p = index_of(args.indptr, args.wide, i); p < last; ++p) {
       for_each_run(args.width, most, [&](int64_t first, int64_t count) {
-        with_rows<most>(
+        with_count<most>(
             count, [&]<int R>() { scatter_tile<Entry, R, NV, Masked>(args, p, first, x, column, tail); });
       });
     }
   }
 }
 
-// ---- bsr_vector ----------------------------------------------------------------------------------
-
-template <int Rows>
-constexpr int vectors_side_by_side() {
-  return Rows >= 8 ? 1 : Rows >= 4 ? 2 : 4;
-}
-
-// R rows in each of G neighbouring block rows, one scalar chain each: what bounds it is the load of
-// each entry, two a cycle, once there are eight chains.
-template <class T, int R, int G>
-void vector_tile(const BsrArgs& args, int64_t block_row, int64_t first) {
-  const int64_t size = args.height * args.width;
-  const T* values = static_cast<const T*>(args.values) + first * args.width;
-  const T* x = static_cast<const T*>(args.x);
-  T acc[G][R] = {};
-  int64_t start[G + 1], shared = INT64_MAX;
-  start[0] = index_of(args.indptr, args.wide, block_row);
-  for (int g = 0; g < G; ++g) {
-    start[g + 1] = index_of(args.indptr, args.wide, block_row + g + 1);
-    shared = min64(shared, start[g + 1] - start[g]);
-  }
-  if constexpr (G == 1) shared = 0;
-  const auto add = [&](int g, int64_t p) DG_INLINE_LAMBDA {
-    const T* block = values + p * size;
-    const T* b = x + index_of(args.indices, args.wide, p) * args.width;
-    for (int64_t k = 0; k < args.width; ++k) {
-      DG_UNROLL
-      for (int r = 0; r < R; ++r) acc[g][r] = fused(block[r * args.width + k], b[k], acc[g][r]);
-    }
-  };
-  for (int64_t t = 0; t < shared; ++t) {
-    DG_UNROLL
-    for (int g = 0; g < G; ++g) add(g, start[g] + t);
-  }
-  T* y = static_cast<T*>(args.y);
-  DG_UNROLL
-  for (int g = 0; g < G; ++g) {
-    for (int64_t p = start[g] + shared; p < start[g + 1]; ++p) add(g, p);
-    DG_UNROLL
-    for (int r = 0; r < R; ++r) y[((block_row + g) * args.height + first + r) * args.y_stride] = acc[g][r];
-  }
-}
-
 // ---- the kernels ---------------------------------------------------------------------------------
 
-// Calls body.template operator()<NV, Masked>(column, tail) for passes over `columns` of them from `first` on.
 template <class Entry, class Body>
-DG_INLINE void for_each_block_pass(int64_t first, int64_t columns, const Body& body) {
-  constexpr int most = tile_vectors<Entry>(), W = Entry::V::width;
-  const int64_t begin = Entry::parts * first, count = Entry::parts * columns;
-  for_each_run((count + W - 1) / W, most, [&](int64_t vector, int64_t vectors) {
-    const int64_t column = begin + vector * W;
-    const int tail = static_cast<int>(min64(vectors * W, begin + count - column) % W);
-    with_rows<most>(vectors, [&]<int NV>() {
-      if constexpr (W > Entry::parts) {
-        if (tail != 0) return body.template operator()<NV, true>(column, tail);
-      }
-      body.template operator()<NV, false>(column, 0);
-    });
-  });
+DG_INLINE void for_each_tile_pass(int64_t first, int64_t columns, const Body& body) {
+  constexpr int P = Entry::parts;
+  for_each_pass<typename Entry::V, tile_vectors<Entry>(), P>(P * first, P * columns, body);
 }
 
 // While all of X stays in a second-level cache, a pass goes through all block rows and keeps its columns
@@ -321,7 +168,7 @@ void blocks_times_dense(const BsrArgs& args, int64_t begin, int64_t end) {
   const bool near = args.block_cols * args.width * args.columns * element <= kNearBytes;
   const int64_t step = near ? end - begin : 8;
   for (int64_t from = begin; from < end; from += step) {
-    for_each_block_pass<Entry>(0, args.columns, [&]<int NV, bool Masked>(int64_t column, int tail) {
+    for_each_tile_pass<Entry>(0, args.columns, [&]<int NV, bool Masked>(int64_t column, int tail) {
       block_pass<Entry, NV, Masked>(args, from, min64(from + step, end), column, tail);
     });
   }
@@ -329,7 +176,7 @@ void blocks_times_dense(const BsrArgs& args, int64_t begin, int64_t end) {
 
 template <class Entry>
 void blocks_scattered(const BsrArgs& args, int64_t begin, int64_t end) {
-  for_each_block_pass<Entry>(begin, end - begin, [&]<int NV, bool Masked>(int64_t column, int tail) {
+  for_each_tile_pass<Entry>(begin, end - begin, [&]<int NV, bool Masked>(int64_t column, int tail) {
     block_scatter_pass<Entry, NV, Masked>(args, column, tail);
   });
 }
@@ -379,26 +226,6 @@ void bsr_scatter_complex(const void* raw, int64_t begin, int64_t end, int, void*
     blocks_scattered<ComplexLeft<T>>(args, begin, end);
   } else {
     blocks_scattered<ComplexRight<T>>(args, begin, end);
-  }
-}
-
-template <class T>
-void bsr_vector(const void* raw, int64_t begin, int64_t end, int, void*) {
-  const BsrArgs& args = *static_cast<const BsrArgs*>(raw);
-  constexpr int most = 8;
-  if (args.height <= most) {
-    with_rows<most>(args.height, [&]<int R>() {
-      constexpr int G = vectors_side_by_side<R>();
-      int64_t row = begin;
-      for (; row + G <= end; row += G) vector_tile<T, R, G>(args, row, 0);
-      for (; row < end; ++row) vector_tile<T, R, 1>(args, row, 0);
-    });
-    return;
-  }
-  for (int64_t row = begin; row < end; ++row) {
-    for_each_run(args.height, most, [&](int64_t first, int64_t count) {
-      with_rows<most>(count, [&]<int R>() { vector_tile<T, R, 1>(args, row, first); });
-    });
   }
 }
 

@@ -10,112 +10,14 @@
 // per line of 64 columns that was marked 64 bytes of marks read and cleared; per entry of C 8 bytes.
 
 #include "core/spgemm_args.h"
-#include "kernels/common-inl.h"
+#include "kernels/append-inl.h"
+#include "kernels/chain-inl.h"
+#include "kernels/pair_sort-inl.h"
 #include "kernels/select-inl.h"
 #include "simd/marks.h"
 
 namespace deepgemm::DG_ISA {
 namespace {
-
-// ---- the step of a chain -------------------------------------------------------------------------
-
-template <class T>
-struct RealChain {
-  using Value = T;
-  static constexpr bool real = true;
-  static DG_INLINE T step(T a, T b, T sum) { return fused(a, b, sum); }
-};
-
-template <class T>
-struct Pair {
-  T re, im;
-};
-
-template <class T>
-struct ComplexChain {
-  using Value = Pair<T>;
-  static constexpr bool real = false;
-  static DG_INLINE Value step(Value a, Value b, Value sum) {
-    return {fused(-a.im, b.im, fused(a.re, b.re, sum.re)), fused(a.im, b.re, fused(a.re, b.im, sum.im))};
-  }
-};
-
-// ---- where entries go ----------------------------------------------------------------------------
-
-// Keeps every entry.
-template <class V, class I, bool Real>
-class Append {
- public:
-  static constexpr bool ordered = true;
-
-  Append(const SpgemmArgs&, SpgemmWorkspace& memory)
-      : columns_(static_cast<I*>(memory.columns)), values_(static_cast<V*>(memory.values)), memory_(memory) {}
-
-  // Notes the marked columns of a line; their sums are fetched by `fetch` once the row is through. A line of
-  // few marks costs no mispredicted branch in this way: a few columns are written whether they exist or not.
-  DG_INLINE void note_line(uint64_t mask, int64_t column) {
-    I* to = columns_ + written_;
-    const int count = count_bits(mask);
-    for (int i = 0; i < kNotedAtOnce; ++i, mask &= mask - 1) {
-      to[i] = static_cast<I>(column + lowest_bit(mask | kTopBit));
-    }
-    for (int i = kNotedAtOnce; i < count; ++i, mask &= mask - 1) {
-      to[i] = static_cast<I>(column + lowest_bit(mask));
-    }
-    written_ += count;
-  }
-  DG_INLINE void fetch(V* sums) {
-    for (int64_t e = opened_; e < written_; ++e) {
-      const int64_t column = columns_[e];
-      values_[e] = sums[column];
-      sums[column] = V{};
-    }
-  }
-
-  DG_INLINE void take(int64_t column, V value) {
-    columns_[written_] = static_cast<I>(column);
-    values_[written_++] = value;
-  }
-
-  DG_INLINE void take_line(uint64_t mask, int64_t column, V* sums) {
-    if constexpr (Real && Packer<V, I>::lanes > 0) {
-      using P = Packer<V, I>;
-      // A vector without marks is packed too: skipping it would be mispredicted more often than it pays.
-      if (count_bits(mask) > kWorthPacking) {
-        for (int lane = 0; lane < 64; lane += P::lanes) {
-          const uint32_t part = static_cast<uint32_t>(mask >> lane) & ((1u << P::lanes) - 1);
-          P::pack(part, sums + lane, column + lane, columns_ + written_, values_ + written_);
-          P::clear(sums + lane);
-          written_ += count_bits(part);
-        }
-        return;
-      }
-    }
-    for (; mask != 0; mask &= mask - 1) {
-      const int bit = lowest_bit(mask);
-      take(column + bit, sums[bit]);
-      sums[bit] = V{};
-    }
-  }
-
-  int64_t close_row() {
-    const int64_t entries = written_ - opened_;
-    opened_ = written_;
-    return entries;
-  }
-  void finish() { memory_.entries = written_; }
-
- private:
-  // Packing a line takes about as long as so many single entries and the mispredicted end of their loop.
-  // With 6 here, and vectors without marks skipped, 1000 x 1000 at 1 % took 1.2 times as long (float32).
-  static constexpr int kWorthPacking = sizeof(V) == 4 ? 2 : 5;
-  static constexpr int kNotedAtOnce = 4;  // within kPieceSlack
-  static constexpr uint64_t kTopBit = uint64_t{1} << 63;
-  I* columns_;
-  V* values_;
-  SpgemmWorkspace& memory_;
-  int64_t written_ = 0, opened_ = 0;
-};
 
 // ---- one row -------------------------------------------------------------------------------------
 
@@ -313,7 +215,7 @@ class Rows {
         table[slot].sum = Chain::step(a, b_values_[q], table[slot].sum);
       }
     }
-    if constexpr (Sink::ordered) order = sorted(order, entries);
+    if constexpr (Sink::ordered) order = sorted_pairs(order, entries);
     for (int64_t e = 0; e < entries; ++e) {
       Slot& slot = table[order[2 * e + 1]];
       sink_.take(slot.key - 1, slot.sum);
@@ -321,46 +223,10 @@ class Rows {
     }
   }
 
-  // Pairs of (key, slot) in ascending order of their keys; `pairs` is followed by as much room again.
-  static uint64_t* sorted(uint64_t* pairs, int64_t count) {
-    if (count <= kInsertionSort) {
-      for (int64_t i = 1; i < count; ++i) {
-        const uint64_t key = pairs[2 * i], slot = pairs[2 * i + 1];
-        int64_t j = i;
-        for (; j > 0 && pairs[2 * j - 2] > key; --j) {
-          pairs[2 * j] = pairs[2 * j - 2];
-          pairs[2 * j + 1] = pairs[2 * j - 1];
-        }
-        pairs[2 * j] = key;
-        pairs[2 * j + 1] = slot;
-      }
-      return pairs;
-    }
-    uint64_t highest = 0;
-    for (int64_t i = 0; i < count; ++i) highest |= pairs[2 * i];
-    uint64_t* other = pairs + 2 * count;
-    for (int shift = 0; shift < 64 && highest >> shift != 0; shift += 8) {
-      int64_t start[257] = {};
-      for (int64_t i = 0; i < count; ++i) ++start[(pairs[2 * i] >> shift & 255) + 1];
-      for (int digit = 0; digit < 256; ++digit) start[digit + 1] += start[digit];
-      for (int64_t i = 0; i < count; ++i) {
-        const int64_t place = start[pairs[2 * i] >> shift & 255]++;
-        other[2 * place] = pairs[2 * i];
-        other[2 * place + 1] = pairs[2 * i + 1];
-      }
-      uint64_t* const swapped = pairs;
-      pairs = other;
-      other = swapped;
-    }
-    return pairs;
-  }
-
   // Multiply-adds for each line from which lines are looked at one by one, by vectors where they are full.
   static constexpr int64_t kDenseSteps = 8;
   // Lines to scan for each multiply-add up to which groups are not worth their extra store in each step.
   static constexpr int64_t kLinesPerStep = 1;
-  // A radix pass clears and sums 257 counters, whatever it sorts.
-  static constexpr int64_t kInsertionSort = 48;
 
   const SpgemmArgs& args_;
   const I *a_indptr_, *a_indices_, *b_begin_, *b_end_, *b_indices_;
@@ -385,32 +251,6 @@ void csr_csr_top(const void* raw, int64_t begin, int64_t end, int, void* workspa
   Rows<RealChain<T>, I, Select<T, I>>(*static_cast<const SpgemmArgs*>(raw),
                                       *static_cast<SpgemmWorkspace*>(workspace))
       .run(begin, end);
-}
-
-// A dense result needs neither marks nor accumulators besides its own row.
-template <class Chain, class I>
-void csr_csr_dense(const void* raw, int64_t begin, int64_t end, int, void*) {
-  using V = typename Chain::Value;
-  const SpgemmDenseArgs& dense = *static_cast<const SpgemmDenseArgs*>(raw);
-  const SpgemmArgs& args = dense.sparse;
-  const I *a_indptr = static_cast<const I*>(args.a_indptr),
-          *a_indices = static_cast<const I*>(args.a_indices);
-  const I *b_begin = static_cast<const I*>(args.b_begin), *b_end = static_cast<const I*>(args.b_end);
-  const I* b_indices = static_cast<const I*>(args.b_indices);
-  const V *a_values = static_cast<const V*>(args.a_values), *b_values = static_cast<const V*>(args.b_values);
-  for (int64_t row = begin; row < end; ++row) {
-    V* out = static_cast<V*>(dense.out) + row * dense.out_stride;
-    memset(out + dense.first_column, 0,
-           static_cast<size_t>(dense.last_column - dense.first_column) * sizeof(V));
-    for (int64_t p = a_indptr[row]; p < a_indptr[row + 1]; ++p) {
-      const int64_t k = a_indices[p], stop = b_end[k];
-      const V a = a_values[p];
-      for (int64_t q = b_begin[k]; q < stop; ++q) {
-        V& sum = out[b_indices[q]];
-        sum = Chain::step(a, b_values[q], sum);
-      }
-    }
-  }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "targets/table-inl.h"
 
 #include "kernels/bsr-inl.h"
+#include "kernels/bsr_vector-inl.h"
 
 namespace deepgemm::DG_ISA {
 namespace {

@@ -2,6 +2,7 @@
 #include "targets/table-inl.h"
 
 #include "kernels/spgemm-inl.h"
+#include "kernels/spgemm_dense-inl.h"
 
 namespace deepgemm::DG_ISA {
 namespace {

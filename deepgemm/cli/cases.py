@@ -10,18 +10,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..config import available_memory
+from ..config import available_memory, settings
 from ..datasets import banded, blocks, interactions, power_law, pruned_weights, uniform
 from ..matrices import list_matrices
 from ..planner.report import size
 from ..sparse import CSR, SparseArray
 
-__all__ = ["COLUMNS", "DTYPES", "Case", "Source", "sources"]
+__all__ = ["COLUMNS", "DTYPES", "Case", "Source", "nothing_found", "sources"]
 
 COLUMNS = (1, 8, 32, 128)
 DTYPES = ("float32", "float64")
 # Share of the free memory that operands and result of one case may take.
 _MEMORY_SHARE = 0.25
+# How many names a message lists.
+_NAMES_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,21 @@ def sources(least: int = 20_000, match: Sequence[str] = ()) -> list[Source]:
     found = [*_real(least), *_generated()]
     kept = [source for source in found if source.entries >= least]
     return [source for source in kept if not match or any(word in source.name for word in match)]
+
+
+def nothing_found(least: int, match: Sequence[str]) -> str:
+    """Return what to say where `sources` finds none: what was asked for, and what there is."""
+    there = [source.name for source in sources(least)]
+    text = f"no matrix of {least:,} entries or more"
+    if match:
+        text += f" has a name with {' or '.join(map(repr, match))}"
+    if there:
+        shown = ", ".join(there[:_NAMES_SHOWN])
+        more = f" and {len(there) - _NAMES_SHOWN} more" if len(there) > _NAMES_SHOWN else ""
+        text += f"; there are: {shown}{more}"
+    if settings().data_dir is None:
+        text += " (DEEPGEMM_DATA_DIR is not set: only generated matrices are looked at)"
+    return text
 
 
 def _real(least: int) -> list[Source]:

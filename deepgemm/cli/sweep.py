@@ -13,7 +13,7 @@ from rich.text import Text
 import deepgemm as dg
 
 from ..planner.report import seconds
-from .cases import COLUMNS, DTYPES, Source, sources
+from .cases import COLUMNS, DTYPES, Source, nothing_found, sources
 from .console import CommandError, print_table, stdout
 from .progress import Steps
 from .regret import LEAST_SECONDS, Judged, Timed, judge, summarise
@@ -25,7 +25,7 @@ def sweep(arguments: Namespace) -> dict[str, Any]:
     """Judge the planner on all sources and print what is found; return it as values for JSON."""
     chosen = sources(arguments.least_entries, arguments.match)
     if not chosen:
-        raise CommandError("--match: no matrix of that name (real ones are found by DEEPGEMM_DATA_DIR)")
+        raise CommandError(f"--regret: {nothing_found(arguments.least_entries, arguments.match)}")
     quiet = arguments.json == "-"
     judged: list[Judged] = []
     threads = arguments.threads or dg.get_num_threads()

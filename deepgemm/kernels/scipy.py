@@ -34,25 +34,31 @@ def exact(problem: Problem) -> bool:
     return problem.accumulator not in FLOATS
 
 
-class SciPy(Kernel):
+class _Library(Kernel):
+    """A product of another library, with arithmetic and order of its own: exact for integers and bool."""
+
+    native = False
+
+    def refuse(self, problem: Problem) -> str | None:
+        if problem.choice.arithmetic is not None:
+            return f"has no {problem.choice.arithmetic} arithmetic"
+        return ORDER if problem.reproducible and not exact(problem) else None
+
+    def exact(self, problem: Problem) -> bool:
+        return exact(problem)
+
+
+class SciPy(_Library):
     """SciPy's sparse products, single-threaded; the only ones for integers."""
 
     name = "scipy"
     provider = "scipy"
-    native = False
     summary = "scipy.sparse, one thread: exact for integers and bool; for floats only if not reproducible"
 
     def refuse(self, problem: Problem) -> str | None:
         if not problem.sparse_sides:
             return "wants a sparse operand"
-        if problem.choice.arithmetic is not None:
-            return f"has no {problem.choice.arithmetic} arithmetic"
-        if problem.reproducible and not exact(problem):
-            return ORDER
-        return None
-
-    def exact(self, problem: Problem) -> bool:
-        return exact(problem)
+        return super().refuse(problem)
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
         if len(problem.sparse_sides) == 2:
@@ -76,25 +82,17 @@ class SciPy(Kernel):
         return Executable(callback=_MixedProduct(matrix, side == "left", dtype, output))
 
 
-class NumPy(Kernel):
+class NumPy(_Library):
     """`numpy.matmul`, for two dense operands."""
 
     name = "numpy_blas"
     provider = "numpy"
-    native = False
     summary = "numpy.matmul: exact for integers and bool; for floats a BLAS, only if not reproducible"
 
     def refuse(self, problem: Problem) -> str | None:
         if problem.sparse_sides:
             return "wants two dense operands"
-        if problem.choice.arithmetic is not None:
-            return f"has no {problem.choice.arithmetic} arithmetic"
-        if problem.reproducible and not exact(problem):
-            return ORDER
-        return None
-
-    def exact(self, problem: Problem) -> bool:
-        return exact(problem)
+        return super().refuse(problem)
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
         m, k, n = problem.extents

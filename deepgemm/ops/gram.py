@@ -120,16 +120,8 @@ def sandwich(
         Any format; sparse arrays of SciPy are taken too.
     w : array_like, shape (m,)
         One weight for each row, of either sign; nan and inf go where arithmetic takes them.
-    upper : bool, optional
-        Leave the part below the diagonal zero.
-    sparse : bool, optional
-        Return a CSR, as `gram` does.
-    dtype : dtype_like, optional
-        Dtype of the result.
-    threads : int, optional
-        Use at most so many threads.
-    kernel : str, optional
-        Force an ISA ("avx2").
+    upper, sparse, dtype, threads, kernel
+        As for `gram`.
 
     Returns
     -------

@@ -52,12 +52,8 @@ def sddmm(
         has it), else transposed into a copy once, k n elements.
     scaled : bool, optional
         Multiply each value by that of the mask, as in DGL's `sddmm`, for example to apply weights to edges.
-    dtype : dtype_like, optional
-        Dtype of the result.
-    threads : int, optional
-        Use at most so many threads.
-    kernel : str, optional
-        Force an ISA ("avx2").
+    dtype, threads, kernel
+        As for `gram`.
 
     Returns
     -------

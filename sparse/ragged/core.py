@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ... import _core
-from ...errors import StaleDataError
+from ..shared import Shared, picklable
 from ..validate import frozen
 from .segments import Segments
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Self = TypeVar("Self", bound="Stored")
 
 
-class Stored:
+class Stored(Shared):
     """Storage and identity of a ragged array; what it can do is mixed in by `Ragged`.
 
     Private to the package: `_values` is the whole buffer, `_segments` the structure.
@@ -49,14 +49,6 @@ class Stored:
 
     def _take_fingerprint(self) -> int:
         return _core.fingerprint(self._values.reshape(-1), *self._segments.parts)
-
-    def _check_fresh(self) -> None:
-        """Raise if shared memory was seen to change since construction (some changes go unnoticed)."""
-        if self._take_fingerprint() != self._fingerprint:
-            raise StaleDataError(
-                f"{type(self).__name__}: memory that this array shares was changed after construction; "
-                "make a new array of it, or use copy=True"
-            )
 
     # What it is
 
@@ -146,12 +138,6 @@ class Stored:
 
     # Copies
 
-    def __copy__(self: Self) -> Self:
-        return self  # immutable
-
-    def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
-        return self.copy()
-
     def copy(self: Self) -> Self:
         """Return the same array with private memory."""
         self._check_fresh()
@@ -160,10 +146,7 @@ class Stored:
 
     def __reduce__(self) -> tuple[Any, ...]:
         self._check_fresh()
-        # Dtypes unknown to the buffer protocol travel as integers: otherwise NumPy would pickle a copy.
-        dtype = self.dtype
-        values = self._values if dtype.kind in "biufc" else self._values.view(f"u{dtype.itemsize}")
-        return _restore, (type(self), dtype, values, *self._segments.parts)
+        return _restore, (type(self), self.dtype, picklable(self._values), *self._segments.parts)
 
 
 def _restore(cls: type[Ragged], dtype: np.dtype[Any], values: Array, *parts: Array) -> Ragged:

@@ -11,7 +11,7 @@ from deepgemm.datasets import blocks, uniform
 
 import deepgemm as dg
 from deepgemm.cli import cases, regret, sweep
-from deepgemm.cli.cases import Case, Source
+from deepgemm.cli.cases import Case, Source, nothing_found
 from deepgemm.cli.regret import Judged, Timed
 
 Command = Callable[..., tuple[int, str, str]]
@@ -60,7 +60,18 @@ def test_figures_as_json(bench_command: Command, small_sources: list[Source]) ->
 def test_no_such_matrix(bench_command: Command, small_sources: list[Source]) -> None:
     status, out, err = bench_command("--regret", "--match", "nothing")
     assert (status, out) == (2, "")
-    assert "no matrix of that name" in err
+    assert "--regret: no matrix of 20,000 entries or more has a name with 'nothing'" in err
+
+
+def test_what_there_is_in_place_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DEEPGEMM_DATA_DIR", raising=False)
+    text = nothing_found(20_000, ["abc", "x"])
+    assert "has a name with 'abc' or 'x'; there are: weights 2 %, weights 5 %" in text
+    assert "and 8 more (DEEPGEMM_DATA_DIR is not set: only generated matrices are looked at)" in text
+    unset = "(DEEPGEMM_DATA_DIR is not set: only generated matrices are looked at)"
+    assert nothing_found(10**9, []) == f"no matrix of 1,000,000,000 entries or more {unset}"
+    monkeypatch.setenv("DEEPGEMM_DATA_DIR", "anywhere")
+    assert "not set" not in nothing_found(20_000, ["abc"])
 
 
 def test_a_case_is_always_fresh() -> None:

@@ -194,9 +194,16 @@ class TestDownloads:
         assert f"put that file at {folders[1] / 'datasets' / 'm.mtx'}, " in message
         assert message.endswith("or set DEEPGEMM_DATA_DIR to a folder with x/m.mtx.gz")
 
-    def test_a_bar_on_a_terminal(self, folders, server, monkeypatch):
+    def test_a_terminal_shows_the_terms_and_a_bar(self, folders, server, monkeypatch, capsys):
         monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-        assert fetch.locate(self.source(server[0], market(), server[1])).is_file()
+        source = self.source(server[0], market(), server[1])
+        assert fetch.locate(source).is_file()
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert "licence: CC BY 4.0" in shown.err
+        assert "cite: T. A. Davis" in shown.err
+        assert fetch.locate(source).is_file()
+        assert "licence" not in capsys.readouterr().err
 
 
 def test_pooch_is_optional(folders, monkeypatch):
