@@ -50,5 +50,7 @@ void add_rows(py::module_& module);
 // Adds the products of two sparse operands, and of two dense ones.
 void add_spgemm(py::module_& module);
 void add_gemm(py::module_& module);
+// Adds products with weights that stay narrow.
+void add_narrow(py::module_& module);
 
 }  // namespace deepgemm::bindings

@@ -321,6 +321,7 @@ PYBIND11_MODULE(_core, m) {
   add_runner(m);
   add_spgemm(m);
   add_rows(m);
+  add_narrow(m);
   add_gemm(m);
   m.def("cpu_info", &cpu_info);
   m.def("best_isa", [] { return deepgemm::cpu::name_of(deepgemm::best_isa()); });

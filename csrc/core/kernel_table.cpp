@@ -15,7 +15,8 @@
   X(spgemm, isa)            \
   X(sddmm, isa)             \
   X(segments, isa)          \
-  X(gram, isa)
+  X(gram, isa)              \
+  X(narrow, isa)
 
 #define DG_DECLARE(family, isa) extern "C" const deepgemm::KernelTable dg_##family##_##isa;
 #define DG_LIST(family, isa) {Isa::isa, &dg_##family##_##isa},
