@@ -60,5 +60,7 @@ void add_spgemm(py::module_& module);
 void add_gemm(py::module_& module);
 // Adds products of dense arrays that need no plan.
 void add_dense(py::module_& module);
+// Adds products with weights that stay narrow.
+void add_narrow(py::module_& module);
 
 }  // namespace deepgemm::bindings

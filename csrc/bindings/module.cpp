@@ -321,6 +321,7 @@ PYBIND11_MODULE(_core, m) {
   add_runner(m);
   add_spgemm(m);
   add_rows(m);
+  add_narrow(m);
   add_gemm(m);
   add_dense(m);
   m.def("cpu_info", &cpu_info);

@@ -18,7 +18,8 @@
   X(sddmm, isa)             \
   X(segments, isa)          \
   X(bags, isa)              \
-  X(gram, isa)
+  X(gram, isa)              \
+  X(narrow, isa)
 
 #define DG_DECLARE(family, isa) extern "C" const deepgemm::KernelTable dg_##family##_##isa;
 #define DG_LIST(family, isa) {Isa::isa, &dg_##family##_##isa},

@@ -9,6 +9,7 @@ from ..kernels.native.csr_csr import CsrCsr, CsrCsrDense, CsrCsrTop
 from ..kernels.native.csr_tiled import Tiled
 from ..kernels.native.gemm import DenseAsCsr, Gemm
 from ..kernels.native.gemm_integer import GemmIntegers
+from ..kernels.native.narrow import NarrowHalves, QuantizedInPlace, QuantizedPanels
 from ..kernels.native.quantized import Dequantized, DequantizedPanels, WholeGroups
 from ..kernels.native.sell import SellVector
 from ..kernels.native.split import SplitRows
@@ -24,6 +25,7 @@ registry.register(
     Gemm(),
     DenseAsCsr(),
     GemmIntegers(),
+    NarrowHalves(),
     BlockDense(),
     BlockScatter(),
     BlockVector(),
@@ -32,6 +34,8 @@ registry.register(
     CsrCsrDense(),
     DequantizedPanels(),
     Dequantized(),
+    QuantizedInPlace(),
+    QuantizedPanels(),
     WholeGroups(),
     SciPy(),
     NumPy(),
