@@ -9,6 +9,8 @@ import deepgemm as dg
 from deepgemm import _core, reference, testing
 
 ISAS = _core.cpu_info()["usable"]
+pytestmark = pytest.mark.usefixtures("three_threads")
+
 WIDE = 200_000  # columns: more than a 16-bit offset can tell
 
 
@@ -107,3 +109,20 @@ def test_layouts_outside_the_caches(isa, dtype):
     x = testing.random_values("x", (rows + 500,), dtype)
     wanted = dg.matmul(A, x, kernel="csr_vector")
     testing.assert_same(dg.matmul(A, x, kernel=f"sell_vector@{isa}"), wanted)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("columns", [3000, WIDE])
+def test_threads_share_a_slice(columns, isa, dtype):
+    """Few long rows, of which one slice has most entries, for offsets of 16 bits and for columns of 32."""
+    generator = np.random.default_rng(13)
+    for rows in (1, 7, 9, 17, 25):
+        lengths = np.sort(generator.integers(1, 2900, rows))[::-1]
+        A = of_rows([spread(generator, n, 0, columns) for n in lengths], columns, dtype)
+        x = testing.random_values("x", (columns,), dtype)
+        wanted = reference.matmul(A, x)
+        for threads in (1, 2, 3):
+            plan = dg.plan(A, x, kernel=f"sell_vector@{isa}", threads=threads, reuse=10)
+            testing.assert_same(plan(x), wanted, f"{rows} rows, {threads} threads")
+            testing.assert_same(plan(x, out=np.empty(2 * rows, dtype)[::2]), wanted, f"{rows} rows, strided")

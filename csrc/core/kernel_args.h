@@ -43,7 +43,7 @@ struct SellSlice {
   std::int64_t base;    // the column that 16-bit offsets count from; -1: 32-bit columns
 };
 
-// sell_vector does slices [begin, end) of y = S x; see core/sell.h for the layout.
+// sell_vector does slices [begin, end) of y = S x, or halves of slices; see core/sell.h for the layout.
 struct SellArgs {
   const SellSlice* slices;
   const std::int32_t* length;  // row lengths in slice order, descending within a slice, 0 past the last row
@@ -55,6 +55,7 @@ struct SellArgs {
   std::int64_t y_stride;
   std::int64_t rows;
   bool in_order;  // lane i of slice s is row s * lanes + i
+  bool halves;    // begin and end count halves of slices, two to each
 };
 
 // Rows of a slice: one 64-byte vector of values.

@@ -202,6 +202,59 @@ DG_INLINE void slice_sums(const int32_t* length, const T* values, const Index* i
   }
 }
 
+// The sums of some lanes of a slice, from `first` on, which walk past the entries of the others: for products
+// whose threads have less than a slice each (25 rows of 1,400 to 10,500 entries, float32: 27 us became 21).
+template <class T, class Index, class V, int Vectors>
+DG_INLINE void part_sums(const int32_t* length, int first, const T* values, const Index* indices, const T* x,
+                         typename V::vec (&acc)[Vectors]) {
+  constexpr int lanes = sell_lanes<T>();
+  const int32_t full = length[lanes - 1], most = length[first];
+  values += first;
+  indices += first;
+  int32_t t = 0;
+  for (; t < full; ++t) {
+    slice_step<T, Index, V, Vectors>(values, indices, x, acc);
+    values += lanes;
+    indices += lanes;
+  }
+  for (; t < most; ++t) {
+    const int active = count_longer<lanes>(length, t);
+    for (int v = 0; v < Vectors && first + v * V::width < active; ++v) {
+      const typename V::vec picked = gather(x, indices + v * V::width);
+      acc[v] = V::fma_n(V::load(values + v * V::width), picked, acc[v], active - first - v * V::width);
+    }
+    values += active;
+    indices += active;
+  }
+}
+
+template <class T>
+void half_slices(const SellArgs& args, int64_t begin, int64_t end) {
+  using V = HalfSimd<T>;
+  constexpr int lanes = sell_lanes<T>(), half = lanes / 2, vectors = half / V::width;
+  const T* x = static_cast<const T*>(args.x);
+  for (int64_t number = begin; number < end; ++number) {
+    const SellSlice& slice = args.slices[number / 2];
+    const int32_t* length = args.length + number / 2 * lanes;
+    const int first = static_cast<int>(number % 2) * half;
+    const T* values = static_cast<const T*>(args.values) + slice.entry;
+    const uint16_t* offsets = args.offsets + slice.offset;
+    typename V::vec acc[vectors];
+    for (int v = 0; v < vectors; ++v) acc[v] = V::zero();
+    if (slice.base >= 0) {
+      part_sums<T, uint16_t, V, vectors>(length, first, values, offsets, x + slice.base, acc);
+    } else {
+      const int32_t* columns = reinterpret_cast<const int32_t*>(offsets);
+      part_sums<T, int32_t, V, vectors>(length, first, values, columns, x, acc);
+    }
+    T result[half];
+    for (int v = 0; v < vectors; ++v) V::store(result + v * V::width, acc[v]);
+    const int64_t place = number * half, rows = min64(args.rows - place, half);
+    for (int64_t r = 0; r < rows; ++r)
+      static_cast<T*>(args.y)[args.row[place + r] * args.y_stride] = result[r];
+  }
+}
+
 template <class T, bool Far>
 void slices(const SellArgs& args, int64_t begin, int64_t end) {
   using V = HalfSimd<T>;
@@ -236,6 +289,7 @@ void slices(const SellArgs& args, int64_t begin, int64_t end) {
 template <class T>
 void sell_vector(const void* raw, int64_t begin, int64_t end, int, void*) {
   const SellArgs& args = *static_cast<const SellArgs*>(raw);
+  if (args.halves) return half_slices<T>(args, begin, end);
   constexpr int64_t kFarBytes = 16 << 20;  // half of the last cache where this was measured; 10 MB are slower
   const int64_t entries = args.slices[(args.rows + sell_lanes<T>() - 1) / sell_lanes<T>()].entry;
   if (entries * static_cast<int64_t>(sizeof(T) + sizeof(uint16_t)) > kFarBytes) {
