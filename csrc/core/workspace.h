@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <new>
 
+#include "core/pages.h"
+
 namespace deepgemm {
 
 // Owns aligned, uninitialised memory; data() is null when it could not be had.
@@ -33,12 +35,13 @@ class AlignedBuffer {
   // Drops the contents. False, and an empty buffer, when there is no memory.
   bool resize(std::size_t bytes) {
     free();
-    data_ = ::operator new(bytes > 0 ? bytes : 1, kAlignment, std::nothrow);
+    data_ = ::operator new(bytes > 0 ? bytes : 1, alignment(bytes), std::nothrow);
     bytes_ = data_ != nullptr ? bytes : 0;
+    if (bytes_ >= pages::kLarge) pages::prefer_large(data_, bytes_);
     return data_ != nullptr;
   }
   void free() {
-    ::operator delete(data_, kAlignment);
+    ::operator delete(data_, alignment(bytes_));
     data_ = nullptr;
     bytes_ = 0;
   }
@@ -46,6 +49,10 @@ class AlignedBuffer {
   std::size_t bytes() const { return bytes_; }
 
  private:
+  static std::align_val_t alignment(std::size_t bytes) {
+    return bytes >= pages::kLarge ? std::align_val_t{pages::kAlignment} : kAlignment;
+  }
+
   void* data_ = nullptr;
   std::size_t bytes_ = 0;
 };
