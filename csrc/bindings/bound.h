@@ -24,7 +24,7 @@ struct BoundSell {
   std::vector<py::object> owners;
 };
 
-// What bindings of products share (module.cpp): the ISA of a name, or the best; a view of compressed
+// What bindings of products share: the ISA of a name, or the best; a view of compressed
 // arrays, which are checked so far that it cannot reach outside; a product with what it reads.
 Isa isa_or_best(const py::object& name);
 CompressedView compressed_view(const py::array& indptr, const py::array& indices, const py::array* values,
@@ -37,6 +37,9 @@ std::unique_ptr<BoundProduct> bind_product(std::unique_ptr<Product> product, DTy
 // 32- or 64-bit ones.
 std::optional<DType> chain_of(DType left, DType right, DType out);
 
+// Adds what is measured of arrays, and products of sparse rows with dense operands.
+void add_structure(py::module_& module);
+void add_products(py::module_& module);
 // Adds operations within segments.
 void add_segments(py::module_& module);
 // Adds embedding bags.

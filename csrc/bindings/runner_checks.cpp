@@ -1,0 +1,102 @@
+// What a plan checks of its operands at each call: nothing that a caller hands over reaches a kernel unseen.
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <array>
+
+#include "bindings/runner_state.h"
+
+namespace deepgemm::bindings {
+
+bool same_shape(PyObject* array, const std::vector<py::ssize_t>& shape) {
+  const auto& f = fields(array);
+  return f.nd == static_cast<int>(shape.size()) && std::equal(shape.begin(), shape.end(), f.dimensions);
+}
+
+bool same_dtype(PyObject* array, const py::dtype& dtype) {
+  const PyObject* descr = fields(array).descr;
+  return descr == dtype.ptr() ||
+         py::detail::npy_api::get().PyArray_EquivTypes_(fields(array).descr, dtype.ptr());
+}
+
+namespace {
+
+std::string tuple_text(const std::vector<py::ssize_t>& shape) {
+  return py::str(py::tuple(py::cast(shape))).cast<std::string>();
+}
+
+// The half-open range of addresses that an array touches.
+std::array<const char*, 2> extent(PyObject* array) {
+  const auto& f = fields(array);
+  const char *low = f.data, *high = f.data;
+  for (int d = 0; d < f.nd; ++d) {
+    if (f.dimensions[d] == 0) return {f.data, f.data};
+    const auto reach = (f.dimensions[d] - 1) * f.strides[d];
+    (reach < 0 ? low : high) += reach;
+  }
+  return {low, high + py::reinterpret_borrow<py::array>(array).itemsize()};
+}
+
+bool overlap(PyObject* a, PyObject* b) {
+  const auto x = extent(a), y = extent(b);
+  if (x[0] >= y[1] || y[0] >= x[1]) return false;
+  // Ranges of strided arrays may interleave without a common element. The exact question can take
+  // exponential time, so NumPy answers it within bounds, and "do not know" counts as yes.
+  try {
+    return py::module_::import("numpy")
+        .attr("shares_memory")(py::handle(a), py::handle(b), py::arg("max_work") = 10000)
+        .cast<bool>();
+  } catch (py::error_already_set&) {
+    return true;
+  }
+}
+
+}  // namespace
+
+void check_other(const RunnerState& s, PyObject* other) {
+  if (!same_shape(other, s.other_shape)) {
+    raise("ShapeError", s.operation + ": this plan expects " + s.other_name + " of shape " +
+                            tuple_text(s.other_shape) + ", got " + shape_text(other));
+  }
+  if (!same_dtype(other, s.other_dtype)) {
+    raise("DTypeError", s.operation + ": this plan expects " + s.other_name + " of dtype " +
+                            py::str(s.other_dtype).cast<std::string>() + ", got " +
+                            py::str(py::reinterpret_borrow<py::array>(other).dtype()).cast<std::string>());
+  }
+}
+
+void check_out(const RunnerState& s, PyObject* out, PyObject* other) {
+  if (!is_array(out)) {
+    raise("DTypeError",
+          s.operation + ": out must be a numpy.ndarray, got " + std::string(Py_TYPE(out)->tp_name));
+  }
+  if (!same_shape(out, s.out_shape)) {
+    raise("ShapeError",
+          s.operation + ": out has shape " + shape_text(out) + ", expected " + tuple_text(s.out_shape));
+  }
+  if (!same_dtype(out, s.out_dtype)) {
+    raise("DTypeError", s.operation + ": out has dtype " +
+                            py::str(py::reinterpret_borrow<py::array>(out).dtype()).cast<std::string>() +
+                            ", expected " + py::str(s.out_dtype).cast<std::string>());
+  }
+  if (!is_writeable(out)) raise("FormatError", s.operation + ": out is read-only");
+  if (overlap(out, other)) {
+    raise("FormatError",
+          s.operation + ": out shares memory with " + s.other_name + "; pass a separate array");
+  }
+  for (const py::handle guard : s.guards) {
+    if (overlap(out, guard.ptr())) {
+      raise("FormatError",
+            s.operation + ": out shares memory with " + s.fixed_name + "; pass a separate array");
+    }
+  }
+  const auto& f = fields(out);
+  const bool empty = std::find(f.dimensions, f.dimensions + f.nd, 0) != f.dimensions + f.nd;
+  for (int d = 0; d < f.nd && !empty; ++d) {
+    if (f.strides[d] == 0 && f.dimensions[d] > 1) {
+      raise("FormatError", s.operation + ": out has elements that share memory (stride 0)");
+    }
+  }
+}
+
+}  // namespace deepgemm::bindings
