@@ -51,6 +51,7 @@ struct Codes {
   DG_INLINE vec load_n(int behind, int n) const { return Storage<float, S>::load_n(row + behind, n); }
 };
 
+#if !DG_ISA_AVX512
 // Integers of `Bits` bits each, counted from the least one on. Vectors begin at columns that are multiples of
 // their width, hence at whole bytes.
 template <int Bits>
@@ -60,7 +61,7 @@ struct Packed {
   static constexpr int W = Simd<float>::width;
 
   DG_INLINE vec load(int behind) const { return load_n(behind, W); }
-#if DG_ISA_AVX512 || DG_ISA_AVX2
+#if DG_ISA_AVX2
   const unsigned char* row;
   __m128i flipped;
 
@@ -103,6 +104,7 @@ struct Packed {
   }
 #endif
 };
+#endif
 
 DG_INLINE float number_at(const void* numbers, DType type, int64_t at) {
   if (type == DType::f32) [[likely]] {
@@ -112,67 +114,133 @@ DG_INLINE float number_at(const void* numbers, DType type, int64_t at) {
   return widened(static_cast<const BFloat16*>(numbers)[at]);
 }
 
+// The scale, shift and zero point of each row. Scales of float32 without zero points are read at once; what
+// else there is takes a detour, which costs little beside the row.
+struct Scales {
+  using V = Simd<float>;
+  const BagTable& table;
+  int64_t step;
+  const float *scales, *shifts;
+  bool simple;
+  int raised;
+
+  DG_INLINE Scales(const BagTable& of, int counted_from)
+      : table(of),
+        step(of.scale_step),
+        scales(static_cast<const float*>(of.scales)),
+        shifts(static_cast<const float*>(of.shifts)),
+        simple(of.scale_type == DType::f32 && of.zero_points == nullptr),
+        raised(counted_from) {}
+
+  // `zero` is given as that of a row without zero point.
+  DG_INLINE void read(int64_t id, V::vec& zero, V::vec& scale, V::vec& shift) const {
+    const int64_t place = id * step;
+    shift = V::zero();
+    if (simple) [[likely]] {
+      scale = V::set1(scales[place]);
+      if (shifts != nullptr) shift = V::set1(shifts[place]);
+      return;
+    }
+    scale = V::set1(number_at(table.scales, table.scale_type, place));
+    if (table.shifts != nullptr) shift = V::set1(number_at(table.shifts, table.scale_type, place));
+    if (table.zero_points != nullptr) zero = V::set1(static_cast<float>(raised + zero_point(place)));
+  }
+  DG_INLINE void prefetch(int64_t id) const {
+    const uintptr_t behind = static_cast<uintptr_t>(id * step) * (table.scale_type == DType::f32 ? 4 : 2);
+    DG_PREFETCH(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(scales) + behind));
+    if (shifts != nullptr) {
+      DG_PREFETCH(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(shifts) + behind));
+    }
+  }
+
+ private:
+  DG_INLINE int zero_point(int64_t place) const {
+    if (table.zero_points_signed) return static_cast<const int8_t*>(table.zero_points)[place];
+    return static_cast<const uint8_t*>(table.zero_points)[place];
+  }
+};
+
 template <class C>
 struct ScaledRow {
   using T = float;
   using V = Simd<float>;
   using vec = V::vec;
   static constexpr int bits = C::bits;
-  // Scales of float32 without zero points are read at once; what else there is takes a detour, which costs
-  // nothing beside the row.
-  struct Shared {
-    const BagTable& table;
-    int64_t column, step;
-    const float *scales, *shifts;
-    bool simple;
-    vec least;  // what stands for zero where there are no zero points
+  struct Shared : Scales {
+    int64_t column;
+    vec least;
     DG_INLINE Shared(const BagTable& of, int64_t from)
-        : table(of),
-          column(from),
-          step(of.scale_step),
-          scales(static_cast<const float*>(of.scales)),
-          shifts(static_cast<const float*>(of.shifts)),
-          simple(of.scale_type == DType::f32 && of.zero_points == nullptr),
-          least(V::set1(static_cast<float>(of.raised))) {}
-
-    DG_INLINE void prefetch(int64_t id) const {
-      const uintptr_t behind = static_cast<uintptr_t>(id * step) * (table.scale_type == DType::f32 ? 4 : 2);
-      DG_PREFETCH(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(scales) + behind));
-      if (shifts != nullptr) {
-        DG_PREFETCH(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(shifts) + behind));
-      }
-    }
+        : Scales(of, of.raised), column(from), least(V::set1(static_cast<float>(of.raised))) {}
   };
   C codes;
   vec zero, scale, shift;
 
   DG_INLINE ScaledRow(const Shared& shared, const unsigned char* at, int64_t id)
-      : codes(shared.table, at, shared.column), zero(shared.least), shift(V::zero()) {
-    const int64_t place = id * shared.step;
-    if (shared.simple) [[likely]] {
-      scale = V::set1(shared.scales[place]);
-      if (shared.shifts != nullptr) shift = V::set1(shared.shifts[place]);
-      return;
-    }
-    const BagTable& table = shared.table;
-    scale = V::set1(number_at(table.scales, table.scale_type, place));
-    if (table.shifts != nullptr) shift = V::set1(number_at(table.shifts, table.scale_type, place));
-    if (table.zero_points != nullptr) {
-      zero = V::set1(static_cast<float>(table.raised + zero_point(table, place)));
-    }
+      : codes(shared.table, at, shared.column), zero(shared.least) {
+    shared.read(id, zero, scale, shift);
   }
   // The difference of whole numbers is exact; a shift of +0 changes no product but the sign of a zero.
   DG_INLINE vec load(int behind) const { return V::fma(difference(codes.load(behind), zero), scale, shift); }
   DG_INLINE vec load_n(int behind, int n) const {
     return V::fma(difference(codes.load_n(behind, n), zero), scale, shift);
   }
+};
+
+#if DG_ISA_AVX512
+// Packed integers have no more values than a vector has lanes: those of a row are computed once, and looked
+// up. A look-up minds 4 bits of an index, so the bits above need no mask; 2-bit integers have theirs four
+// times.
+template <int Bits>
+struct PackedRow {
+  using T = float;
+  using V = Simd<float>;
+  using vec = V::vec;
+  static constexpr int bits = Bits;
+  struct Shared : Scales {
+    vec numbers;
+    __m512i low_bit, half;
+    DG_INLINE Shared(const BagTable& of, int64_t) : Scales(of, 0) {
+      const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+      const __m512i code = _mm512_and_si512(lane, _mm512_set1_epi32((1 << Bits) - 1));
+      const __m512i sign = _mm512_set1_epi32(of.raised);
+      numbers = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_xor_si512(code, sign), sign));
+      low_bit = _mm512_and_si512(_mm512_mullo_epi32(lane, _mm512_set1_epi32(Bits)), _mm512_set1_epi32(31));
+      half = _mm512_srli_epi32(lane, Bits == 4 ? 3 : 4);
+    }
+  };
+  const Shared& shared;
+  const unsigned char* row;
+  vec values;
+
+  DG_INLINE PackedRow(const Shared& with, const unsigned char* at, int64_t id) : shared(with), row(at) {
+    vec zero = V::zero(), scale, shift;
+    shared.read(id, zero, scale, shift);
+    values = V::fma(difference(shared.numbers, zero), scale, shift);
+  }
+  DG_INLINE vec load(int behind) const {
+    uint64_t packed = 0;
+    memcpy(&packed, row + behind * Bits / 8, 2 * Bits);
+    return looked_up(packed);
+  }
+  DG_INLINE vec load_n(int behind, int n) const {
+    if (n == V::width) return load(behind);
+    uint64_t packed = 0;
+    const unsigned char* from = row + behind * Bits / 8;
+    for (int i = 0; i < (n * Bits + 7) / 8; ++i) packed |= static_cast<uint64_t>(from[i]) << (8 * i);
+    return looked_up(packed);
+  }
 
  private:
-  DG_INLINE static int zero_point(const BagTable& table, int64_t place) {
-    if (table.zero_points_signed) return static_cast<const int8_t*>(table.zero_points)[place];
-    return static_cast<const uint8_t*>(table.zero_points)[place];
+  DG_INLINE vec looked_up(uint64_t packed) const {
+    const __m512i words = _mm512_castsi128_si512(_mm_cvtsi64_si128(static_cast<long long>(packed)));
+    const __m512i spread = _mm512_permutexvar_epi32(shared.half, words);
+    return _mm512_permutexvar_ps(_mm512_srlv_epi32(spread, shared.low_bit), values);
   }
 };
+#else
+template <int Bits>
+using PackedRow = ScaledRow<Packed<Bits> >;
+#endif
 
 }  // namespace
 }  // namespace deepgemm::DG_ISA

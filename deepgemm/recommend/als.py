@@ -177,7 +177,8 @@ def solve(extra: CSR, start: Array, other: Array, regularization: float, steps: 
 
 
 def _row_dots(left: Array, right: Array) -> Array:
-    return np.einsum("ij,ij->i", left, right)[:, None]
+    dots: Array = np.einsum("ij,ij->i", left, right)
+    return dots[:, None]
 
 
 def _quotient(above: Array, below: Array, squares: Array) -> Array:
