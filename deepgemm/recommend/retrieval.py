@@ -11,6 +11,7 @@ from ..errors import ShapeError
 from ..ops import _request as request
 from ..ops.matmul import matmul
 from ..ops.matmul_topk import matmul_topk
+from ..ops.plan import plan
 from ..sparse.csr import CSR
 from ..sparse.ragged import Ragged
 
@@ -21,7 +22,7 @@ Array = npt.NDArray[Any]
 # Scores of a tile of users, in bytes: they stay in the third cache between product and selection.
 TILE_BYTES = 8 << 20
 # Selection looks at the largest score of each block of items, then into k blocks. Of 40,981 scores of a user
-# the best 20 took 390 microseconds in one pass over all of them.
+# the best 20 took 390 microseconds in one pass over all of them, and NumPy's maxima of blocks 500.
 BLOCK = 64
 
 
@@ -85,10 +86,12 @@ def top_items(
     width = -(-shape[1] // BLOCK) * BLOCK
     tile = min(max(1, TILE_BYTES // max(1, width * users.itemsize)), max(1, len(users)))
     found = np.full((tile, width), -np.inf, users.dtype)
+    # The items are packed once for all tiles of one size: 16 microseconds for a user, else hundreds.
+    scored = plan(users[:tile], columns, fixed="right", reuse=len(users) // tile) if len(users) else None
     for begin in range(0, len(users), tile):
         rows = slice(begin, min(begin + tile, len(users)))
         part = found[: rows.stop - begin]
-        part[:, : shape[1]] = matmul(users[rows], columns)
+        part[:, : shape[1]] = scored(users[rows]) if len(part) == tile else matmul(users[rows], columns)
         if known is not None:
             _forget(part, known, rows)
         items[rows], scores[rows] = _best(part, count)
@@ -110,7 +113,9 @@ def _best(scores: Array, count: int) -> tuple[Array, Array]:
     blocks = scores.reshape(len(scores), -1, BLOCK)
     if blocks.shape[1] <= count:
         return _largest(scores, count)
-    chosen = np.sort(_largest(blocks.max(axis=2), count)[0], axis=1)
+    ends = np.arange(0, scores.size + 1, BLOCK)
+    maxima = Ragged(scores.reshape(-1), ends).max().reshape(blocks.shape[:2])
+    chosen = np.sort(_largest(maxima, count)[0], axis=1)
     inside = np.take_along_axis(blocks, chosen[:, :, None], axis=1).reshape(len(scores), -1)
     places, values = _largest(inside, count)
     return np.take_along_axis(chosen, places // BLOCK, axis=1) * BLOCK + places % BLOCK, values
