@@ -39,7 +39,7 @@ enum class KernelId : std::uint8_t {
   segment_log_softmax,
   segment_layer_norm,
   segment_cumsum,
-  bag_sum,      // sums or means of rows of a table, a bag of ids for each
+  bag_sum,  // sums or means of rows of a table, a bag of ids for each
   bag_max,
   bag_update,   // an optimiser's step on the rows that bags name
   csr_csr,      // rows of C = A B, all of them sparse

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ShapeError
+from ..dtypes import is_float
+from ..errors import DTypeError, ShapeError
 from ..ops import _request as request
 from ..ops.matmul import matmul
 from ..ops.matmul_topk import matmul_topk
@@ -34,7 +35,7 @@ def top_items(
     Parameters
     ----------
     user_factors : array_like, shape (users, n)
-        float32 or float64.
+        Of a floating dtype.
     item_factors : array_like or Quantized, shape (items, n)
         The score of an item is the product of the two rows.
     k : int
@@ -51,8 +52,8 @@ def top_items(
 
     Raises
     ------
-    ShapeError
-        If the factors, or `seen`, do not fit together.
+    ShapeError, DTypeError
+        If the factors, or `seen`, do not fit together, or are integers.
     ValueError
         If `k` is less than 1.
 
@@ -80,18 +81,25 @@ def top_items(
     if known is not None and known.shape != shape:
         raise ShapeError(f"top_items: seen has shape {known.shape}, expected {shape}")
     count = min(count, shape[1])
-    items = np.empty((len(users), count), np.int64)
-    scores = np.empty((len(users), count), users.dtype)
     columns = item_factors.T
+    dtype = matmul(users[:0], columns).dtype
+    if not is_float(dtype):
+        raise DTypeError(f"top_items: scores are {dtype}, expected a floating dtype")
+    items = np.empty((len(users), count), np.int64)
+    scores = np.empty((len(users), count), dtype)
     width = -(-shape[1] // BLOCK) * BLOCK
-    tile = min(max(1, TILE_BYTES // max(1, width * users.itemsize)), max(1, len(users)))
-    found = np.full((tile, width), -np.inf, users.dtype)
+    tile = min(max(1, TILE_BYTES // max(1, width * dtype.itemsize)), max(1, len(users)))
+    found = np.full((tile, width), -np.inf, dtype)
     # The items are packed once for all tiles of one size: 16 microseconds for a user, else hundreds.
-    scored = plan(users[:tile], columns, fixed="right", reuse=len(users) // tile) if len(users) else None
+    tiles = len(users) // tile
+    scored = plan(users[:tile], columns, fixed="right", reuse=tiles) if tiles > 1 else None
     for begin in range(0, len(users), tile):
         rows = slice(begin, min(begin + tile, len(users)))
         part = found[: rows.stop - begin]
-        part[:, : shape[1]] = scored(users[rows]) if len(part) == tile else matmul(users[rows], columns)
+        if scored is not None and len(part) == tile:
+            part[:, : shape[1]] = scored(users[rows])
+        else:
+            part[:, : shape[1]] = matmul(users[rows], columns)
         if known is not None:
             _forget(part, known, rows)
         items[rows], scores[rows] = _best(part, count)

@@ -183,6 +183,8 @@ def test_refusals():
         top_items(np.ones((2, 3)), np.ones((4, 2)))
     with pytest.raises(dg.ShapeError, match=r"top_items: seen has shape \(1, 4\), expected \(2, 4\)"):
         top_items(np.ones((2, 3)), np.ones((4, 3)), seen=dg.CSR((1, 4)))
+    with pytest.raises(dg.DTypeError, match="top_items: scores are int64, expected a floating dtype"):
+        top_items(np.ones((2, 3), int), np.ones((4, 3), int))
     for k in (0, -1, 0.5):
         with pytest.raises(ValueError, match="top_items: k is"):
             top_items(np.ones((2, 3)), np.ones((4, 3)), k)
