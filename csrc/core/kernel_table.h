@@ -46,7 +46,7 @@ enum class KernelId : std::uint8_t {
   csr_csr_top,  // the same, the largest entries of each row only
   // rows of C = A B in a dense result
   csr_csr_dense,
-  narrow_pack,  // panels of weights in the dtype in which they are stored
+  narrow_pack,   // panels of weights in the dtype in which they are stored
   narrow_block,  // few rows times such panels
   narrow_block_nibbles,
 };
