@@ -21,37 +21,31 @@ namespace {
 constexpr int64_t kBytesAhead = 8192;
 constexpr int64_t kMostAhead = 64;
 constexpr int64_t kLeastAhead = 8;
-constexpr uintptr_t kLine = 64;
 
 DG_INLINE int64_t ids_ahead(int64_t bytes) {
   const int64_t ids = kBytesAhead / (bytes > 0 ? bytes : 1);
   return ids > kMostAhead ? kMostAhead : ids < kLeastAhead ? kLeastAhead : ids;
 }
 
-DG_INLINE int64_t id_at(const BagArgs& args, int64_t position) {
-  return args.wide_ids ? static_cast<const int64_t*>(args.ids)[position]
-                       : static_cast<const int32_t*>(args.ids)[position];
+DG_INLINE int64_t id_at(const void* ids, bool wide, int64_t position) {
+  if (wide) [[likely]] {
+    return static_cast<const int64_t*>(ids)[position];
+  }
+  return static_cast<const int32_t*>(ids)[position];
 }
 
 // Addresses as integers: an id that is no row must not make a pointer.
-DG_INLINE uintptr_t row_at(const BagTable& table, int64_t id) {
-  return reinterpret_cast<uintptr_t>(table.rows) +
-         static_cast<uintptr_t>(id) * static_cast<uintptr_t>(table.row_bytes);
+DG_INLINE uintptr_t address(const void* base, int64_t id, int64_t bytes) {
+  return reinterpret_cast<uintptr_t>(base) + static_cast<uintptr_t>(id) * static_cast<uintptr_t>(bytes);
 }
+DG_INLINE void prefetch(uintptr_t at) { DG_PREFETCH(reinterpret_cast<const void*>(at)); }
 
-DG_INLINE void prefetch_row(const BagTable& table, int64_t id, int64_t first_byte, int64_t bytes) {
-  const uintptr_t begin = row_at(table, id) + static_cast<uintptr_t>(first_byte);
-  const uintptr_t end = begin + static_cast<uintptr_t>(bytes);
-  for (uintptr_t line = begin / kLine * kLine; line < end; line += kLine) {
-    DG_PREFETCH(reinterpret_cast<const void*>(line));
-  }
-  if (table.scale_step != 0) {
-    const uintptr_t place = static_cast<uintptr_t>(id) * (table.scale_type == DType::f32 ? 4 : 2);
-    DG_PREFETCH(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(table.scales) + place));
-    if (table.shifts != nullptr) {
-      DG_PREFETCH(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(table.shifts) + place));
-    }
-  }
+// `Bytes` or a few less from an address on: every 64th, and the last, whatever the alignment.
+template <int Bytes>
+DG_INLINE void prefetch_row(uintptr_t at, int64_t bytes) {
+  DG_UNROLL
+  for (int line = 0; line < Bytes; line += 64) prefetch(at + line);
+  prefetch(at + static_cast<uintptr_t>(bytes) - 1);
 }
 
 // How a row joins its bag, and what a bag without rows has.
@@ -72,81 +66,99 @@ struct BagMax {
   DG_INLINE static vec join(vec, vec row, vec chain) { return larger(row, chain); }
 };
 
-// Once for each bag, so it need not be in every pass.
-template <class T>
-DG_NOINLINE void store_narrow(DType type, unsigned char* to, int64_t column, typename Simd<T>::vec x, int n) {
+// Once for each bag, so it need not be in every pass. Doubles are never narrowed.
+template <class Vector>
+DG_NOINLINE void store_narrow(DType type, unsigned char* to, int64_t column, Vector x, int n) {
   if (type == DType::f16) {
-    Storage<T, Float16>::store_n(reinterpret_cast<Float16*>(to) + column, x, n);
+    Storage<float, Float16>::store_n(reinterpret_cast<Float16*>(to) + column, x, n);
   } else {
-    Storage<T, BFloat16>::store_n(reinterpret_cast<BFloat16*>(to) + column, x, n);
+    Storage<float, BFloat16>::store_n(reinterpret_cast<BFloat16*>(to) + column, x, n);
   }
 }
 
-template <class T>
-DG_INLINE void store_bag(const BagArgs& args, unsigned char* to, int64_t column, typename Simd<T>::vec x,
-                         int n) {
-  if constexpr (sizeof(T) == 4) {
-    if (args.out_type != DType::f32) return store_narrow<T>(args.out_type, to, column, x, n);
-  }
-  Simd<T>::store_n(reinterpret_cast<T*>(to) + column, x, n);
-}
-
-// NV vectors of columns from `column` on, the last of `last` elements.
+// NV vectors of columns from `column` on, the last of `last` elements. What the loop over ids needs is held
+// in variables of its own: with the arguments behind a reference, and a loop over lines of unknown number to
+// prefetch, 41,000 rows of 64 floats took 183 microseconds in cache, not 113, on one core.
 template <class Row, template <class> class Op, int NV>
 void bag_pass(const BagArgs& args, int64_t begin, int64_t end, int64_t column, int last, BagFault& fault) {
   using T = typename Row::T;
   using V = Simd<T>;
   using vec = typename V::vec;
-  const int64_t first_byte = column * Row::bits / 8;
-  const int64_t bytes = ((NV - 1) * V::width + last) * Row::bits / 8;
-  const int64_t ahead = ids_ahead(bytes);
+  constexpr int kBytes = NV * V::width * Row::bits / 8;
+  const int64_t bytes = (static_cast<int64_t>((NV - 1) * V::width + last) * Row::bits + 7) / 8;
+  const int64_t ahead = ids_ahead(bytes), row_bytes = args.table.row_bytes;
+  const uint64_t count = static_cast<uint64_t>(args.table.count);
+  const unsigned char* const part = args.table.rows + column * Row::bits / 8;
+  const void* const ids = args.ids;
+  const bool wide = args.wide_ids;
+  const T* const weights = static_cast<const T*>(args.weights);
+  const int64_t padding = args.padding, id_count = args.id_count;
+  const typename Row::Shared shared(args.table, column);
   const vec one = V::set1(T(1));
   for (int64_t bag = begin; bag < end; ++bag) {
     const Span span = span_of(args, bag);
-    int64_t stop = span.begin + span.length, counted = 0;
-    if (span.begin < 0 || stop > args.id_count) {
-      if (fault.position < 0) fault.position = args.id_count;
+    int64_t stop = span.begin + span.length, left_out = 0;
+    if (span.begin < 0 || stop > id_count) {
+      if (fault.position < 0) fault.position = id_count;
       stop = span.begin;
     }
     vec chain[NV];
     DG_UNROLL
     for (int v = 0; v < NV; ++v) chain[v] = Op<T>::nothing();
     for (int64_t at = span.begin; at < stop; ++at) {
-      if (at + ahead < args.id_count) {
-        prefetch_row(args.table, id_at(args, at + ahead), first_byte, bytes);
+      if (at + ahead < id_count) [[likely]] {
+        const int64_t next = id_at(ids, wide, at + ahead);
+        prefetch_row<kBytes>(address(part, next, row_bytes), bytes);
+        shared.prefetch(next);
       }
-      int64_t id = id_at(args, at);
-      if (static_cast<uint64_t>(id) >= static_cast<uint64_t>(args.table.count)) {
+      int64_t id = id_at(ids, wide, at);
+      if (static_cast<uint64_t>(id) >= count) [[unlikely]] {
         if (args.out_of_range != OutOfRange::clip) {
           if (args.out_of_range == OutOfRange::refuse && fault.position < 0) fault.position = at;
-          ++counted;
-          if (Op<T>::takes_zero_rows) {
+          if constexpr (Op<T>::takes_zero_rows) {
+            DG_UNROLL
             for (int v = 0; v < NV; ++v) chain[v] = Op<T>::join(one, V::zero(), chain[v]);
           }
           continue;
         }
         id = id < 0 ? 0 : args.table.count - 1;
       }
-      if (id == args.padding) continue;
-      ++counted;
-      const vec weight = args.weights == nullptr ? one : V::set1(static_cast<const T*>(args.weights)[at]);
-      const Row row(args.table, reinterpret_cast<const unsigned char*>(row_at(args.table, id)), id);
-      DG_UNROLL
-      for (int v = 0; v < NV - 1; ++v) {
-        chain[v] = Op<T>::join(weight, row.load(column + v * V::width), chain[v]);
+      if (id == padding) [[unlikely]] {
+        ++left_out;
+        continue;
       }
-      chain[NV - 1] = Op<T>::join(weight, row.load_n(column + (NV - 1) * V::width, last), chain[NV - 1]);
+      vec weight = one;
+      if (weights != nullptr) [[unlikely]] {
+        weight = V::set1(weights[at]);
+      }
+      const Row row(shared, reinterpret_cast<const unsigned char*>(address(part, id, row_bytes)), id);
+      DG_UNROLL
+      for (int v = 0; v < NV - 1; ++v) chain[v] = Op<T>::join(weight, row.load(v * V::width), chain[v]);
+      chain[NV - 1] = Op<T>::join(weight, row.load_n((NV - 1) * V::width, last), chain[NV - 1]);
     }
+    const int64_t counted = stop > span.begin ? stop - span.begin - left_out : 0;
     if (counted == 0) {
+      DG_UNROLL
       for (int v = 0; v < NV; ++v) chain[v] = V::zero();
     } else if (args.mean) {
-      const vec count = V::set1(static_cast<T>(counted));
-      for (int v = 0; v < NV; ++v) chain[v] = quotient(chain[v], count);
+      const vec divisor = V::set1(static_cast<T>(counted));
+      DG_UNROLL
+      for (int v = 0; v < NV; ++v) chain[v] = quotient(chain[v], divisor);
     }
     unsigned char* to = args.out + bag * args.out_bytes;
-    for (int v = 0; v < NV; ++v) {
-      store_bag<T>(args, to, column + v * V::width, chain[v], v < NV - 1 ? V::width : last);
+    if constexpr (sizeof(T) == 4) {
+      if (args.out_type != DType::f32) {
+        DG_UNROLL
+        for (int v = 0; v < NV; ++v) {
+          store_narrow(args.out_type, to, column + v * V::width, chain[v], v < NV - 1 ? V::width : last);
+        }
+        continue;
+      }
     }
+    T* elements = reinterpret_cast<T*>(to) + column;
+    DG_UNROLL
+    for (int v = 0; v < NV - 1; ++v) V::store(elements + v * V::width, chain[v]);
+    V::store_n(elements + (NV - 1) * V::width, chain[NV - 1], last);
   }
 }
 

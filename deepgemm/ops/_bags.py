@@ -21,6 +21,7 @@ Array = npt.NDArray[Any]
 
 MODES = ("sum", "mean", "max")
 OUT_OF_RANGE = ("raise", "zero", "clip")
+_IDS = frozenset((np.dtype(np.int32), np.dtype(np.int64)))
 
 
 class Bags(NamedTuple):
@@ -76,6 +77,8 @@ def read(op: str, name: str, bags: Any, include_last_offset: bool) -> Bags:
 
 
 def _ids_of(owner: str, ragged: Ragged) -> Array:
+    if ragged.dtype in _IDS and ragged.values.ndim == 1:
+        return ragged.values
     if ragged.row_shape:
         raise ShapeError(f"{owner} have rows of shape {ragged.row_shape}, expected one id in each")
     return index_array(owner, "ids", ragged.values, False)

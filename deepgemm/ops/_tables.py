@@ -14,7 +14,10 @@ from ..sparse.validate import plain_array
 
 Array = npt.NDArray[Any]
 
-PLAIN = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.float16), bfloat16)
+_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+PLAIN = (_SINGLE, _DOUBLE, np.dtype(np.float16), bfloat16)
+# Chain, result and name of each; names and comparisons of dtypes take microseconds otherwise.
+_KNOWN = {dtype: (_DOUBLE if dtype == _DOUBLE else _SINGLE, dtype, str(dtype)) for dtype in PLAIN}
 
 
 class Table(NamedTuple):
@@ -36,7 +39,10 @@ def read(op: str, name: str, table: Any) -> Table:
     """
     if isinstance(table, Quantized):
         return _quantized(op, name, table)
-    rows = plain_array(op, name, table)
+    rows = table if type(table) is np.ndarray else plain_array(op, name, table)
+    known = _KNOWN.get(rows.dtype)
+    if known is not None and rows.ndim == 2 and rows.flags.aligned and has_whole_rows(rows):
+        return Table(rows.shape, *known[:2], (rows, known[2], rows.shape[1], None, None, None))
     if rows.ndim != 2:
         raise ShapeError(f"{op}: {name} has {rows.ndim} dimensions, expected 2")
     dtype = rows.dtype.newbyteorder("=")
@@ -46,11 +52,7 @@ def read(op: str, name: str, table: Any) -> Table:
         )
         names = ", ".join(str(known) for known in PLAIN)
         raise DTypeError(f"{op}: {name} has dtype {rows.dtype}, expected one of: {names}{hint}")
-    if rows.dtype != dtype or not rows.flags.aligned or not has_whole_rows(rows):
-        rows = np.array(rows, dtype, order="C")
-    chain = np.dtype(np.float64) if dtype.char == "d" else np.dtype(np.float32)
-    shape = (rows.shape[0], rows.shape[1])
-    return Table(shape, chain, dtype, (rows, str(dtype), shape[1], None, None, None))
+    return read(op, name, np.array(rows, dtype, order="C"))
 
 
 def has_whole_rows(rows: Array) -> bool:
@@ -71,5 +73,4 @@ def _quantized(op: str, name: str, table: Quantized) -> Table:
     table._check_fresh()
     stored = table.stored if has_whole_rows(table.stored) else np.ascontiguousarray(table.stored)
     numbers = [None if x is None else x.reshape(-1) for x in (table.scales, table.offsets, table.zero_points)]
-    single = np.dtype(np.float32)
-    return Table(table.shape, single, single, (stored, str(table.dtype), table.shape[1], *numbers))
+    return Table(table.shape, _SINGLE, _SINGLE, (stored, str(table.dtype), table.shape[1], *numbers))

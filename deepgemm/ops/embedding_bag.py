@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 
 _SINGLE = np.dtype(np.float32)
 # What kernels write themselves where the chain is float32; other dtypes are reached by one more pass.
-_WRITTEN = (_SINGLE, np.dtype(np.float16), bfloat16)
+_WRITTEN = frozenset((_SINGLE, np.dtype(np.float16), bfloat16))
 
 
 def embedding_bag(
@@ -113,8 +113,7 @@ def embedding_bag(
     IndexError: embedding_bag: bag 1 has id 3 at position 1, but the table has 3 rows
     """
     op = "embedding_bag"
-    if not (type(mode) is str and mode in _bags.MODES):
-        _bags.chosen(op, "mode", mode, _bags.MODES)
+    _bags.chosen(op, "mode", mode, _bags.MODES)
     _bags.chosen(op, "out_of_range", out_of_range, _bags.OUT_OF_RANGE)
     several = _is_list_of_tables(table)
     tables, features = [], []
@@ -132,7 +131,7 @@ def embedding_bag(
     for number, (read, _) in enumerate(features):
         if len(read.segments) != count:
             raise ShapeError(f"{op}: bags[{number}] has {len(read.segments)} bags, but bags[0] has {count}")
-    written = output if output == chain or (chain == _SINGLE and output in _WRITTEN) else chain
+    written = output if output is chain or (chain == _SINGLE and output in _WRITTEN) else chain
     result = np.empty((count, sum(found.shape[1] for found in tables)), written)
     parts = [
         (found.parts, *_bags.core_part(read), padding)

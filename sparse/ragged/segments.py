@@ -31,9 +31,9 @@ class Segments:
     def __init__(self, offsets: Array, lengths: Array | None = None) -> None:
         """Take parts that are valid; `from_parts` takes any."""
         self.offsets = frozen(offsets)
-        steps = np.diff(offsets)
-        self.has_gaps = lengths is not None and not np.array_equal(lengths, steps)
-        self.lengths = frozen(steps if lengths is None or not self.has_gaps else lengths)
+        self.has_gaps = lengths is not None and not np.array_equal(lengths, np.diff(offsets))
+        if self.has_gaps:
+            self.lengths = frozen(lengths)
 
     @classmethod
     def from_parts(
@@ -55,7 +55,12 @@ class Segments:
         return cls(checked, counts)
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return len(self.offsets) - 1
+
+    @cached_property
+    def lengths(self) -> Array:
+        """Rows of each segment."""
+        return frozen(np.diff(self.offsets))
 
     @property
     def starts(self) -> Array:
