@@ -15,6 +15,8 @@ from .ops.embedding_bag_grad import embedding_bag_grad
 from .ops.error_bound import error_bound
 from .ops.estimate import Estimate, estimate
 from .ops.gram import gram, sandwich
+from .ops.group_by_expert import ExpertGroups, group_by_expert
+from .ops.grouped_matmul import grouped_matmul
 from .ops.inspect import show_kernels, show_machine, structure
 from .ops.matmul import matmul
 from .ops.matmul_to_disk import matmul_to_disk
@@ -24,6 +26,7 @@ from .ops.plan import plan
 from .ops.quantization_error import QuantizationError, quantization_error
 from .ops.quantize import dequantize, fake_quantize, quantize
 from .ops.quantize_table import quantize_table
+from .ops.ragged_attention import ragged_attention
 from .ops.sddmm import sddmm
 from .ops.threads import get_num_threads, set_num_threads, threads
 from .planner.plan import Plan
@@ -34,6 +37,7 @@ from .sparse import (
     CSR,
     Quantized,
     Ragged,
+    RaggedMatrix,
     SparseArray,
     block_diag,
     hstack,
@@ -50,6 +54,7 @@ __all__ = [
     "CSR",
     "DTypeError",
     "Estimate",
+    "ExpertGroups",
     "FormatError",
     "MSEObserver",
     "MemoryBudgetError",
@@ -61,6 +66,7 @@ __all__ = [
     "QuantizationError",
     "Quantized",
     "Ragged",
+    "RaggedMatrix",
     "ShapeError",
     "SparseArray",
     "StaleDataError",
@@ -78,6 +84,8 @@ __all__ = [
     "float8_e5m2",
     "get_num_threads",
     "gram",
+    "group_by_expert",
+    "grouped_matmul",
     "hstack",
     "matmul",
     "matmul_to_disk",
@@ -88,6 +96,7 @@ __all__ = [
     "quantization_error",
     "quantize",
     "quantize_table",
+    "ragged_attention",
     "sandwich",
     "sddmm",
     "set_num_threads",

@@ -302,3 +302,23 @@ def step_rows(
     rate: float,
     epsilon: float,
 ) -> str: ...
+def ragged_product(
+    isa: str | None,
+    left: tuple[Any, ...],
+    right: tuple[Any, ...],
+    out: tuple[Any, ...],
+    chain: np.dtype[Any],
+    threads: int = 0,
+) -> str: ...
+def attention(
+    isa: str | None,
+    q: tuple[_Array, _Index, _Index | None],
+    k: tuple[_Array, _Index, _Index | None],
+    v: tuple[_Array, _Index, _Index | None],
+    out: _Array,
+    out_offsets: _Index,
+    scale: float,
+    before: int,
+    after: int,
+    threads: int = 0,
+) -> str: ...

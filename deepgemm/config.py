@@ -144,8 +144,9 @@ def forced_isa() -> str | None:
     >>> forced_isa() in (None, *ISAS)
     True
     """
-    text = os.environ.get("DEEPGEMM_KERNEL")
-    return parse_kernel(text, "DEEPGEMM_KERNEL").isa if text else None
+    if not _stored.get(_KEYS[0]):  # os.environ.get() itself takes as long as a sum of a few segments
+        return None
+    return parse_kernel(os.environ[_VARIABLES[0]], _VARIABLES[0]).isa
 
 
 def parse_kernel(text: str, argument: str = "kernel") -> KernelChoice:

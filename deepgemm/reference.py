@@ -7,6 +7,7 @@ are in `deepgemm.stated`, one idea in each file.
 
 from .fma import fma
 from .rounding import rounded
+from .stated.attention import ragged_attention
 from .stated.bag_gradients import adagrad, embedding_bag_grad, rowwise_adagrad, sgd
 from .stated.bags import embedding_bag
 from .stated.elementary import erf, exp, log, tanh
@@ -14,6 +15,7 @@ from .stated.epilogue import epilogue
 from .stated.lanes import dot, sddmm
 from .stated.products import matmul
 from .stated.quantised import dequantize, quantize
+from .stated.ragged_products import grouped_matmul, ragged_matmul
 from .stated.reductions import means, normalized, norms, sums, variances
 from .stated.segments import (
     segment_argmax,
@@ -42,6 +44,7 @@ __all__ = [
     "exp",
     "fma",
     "gram",
+    "grouped_matmul",
     "log",
     "matmul",
     "matmul_sparse",
@@ -51,6 +54,8 @@ __all__ = [
     "normalized",
     "norms",
     "quantize",
+    "ragged_attention",
+    "ragged_matmul",
     "rounded",
     "rowwise_adagrad",
     "sandwich",

@@ -13,7 +13,7 @@ from .csc import CSC
 from .csr import CSR
 from .mapped import open_matrix
 from .quantized import Quantized
-from .ragged import PaddingWaste, Ragged, concatenate
+from .ragged import PaddingWaste, Ragged, RaggedMatrix, concatenate
 
 __all__ = [
     "BSR",
@@ -23,6 +23,7 @@ __all__ = [
     "PaddingWaste",
     "Quantized",
     "Ragged",
+    "RaggedMatrix",
     "SparseArray",
     "block_diag",
     "concatenate",

@@ -44,6 +44,8 @@ void add_products(py::module_& module);
 void add_segments(py::module_& module);
 // Adds embedding bags.
 void add_bags(py::module_& module);
+// Adds products of ragged arrays.
+void add_ragged(py::module_& module);
 // Adds sddmm and gram to the module.
 void add_sampled(py::module_& module);
 void add_bsr(py::module_& module);

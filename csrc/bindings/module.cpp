@@ -60,6 +60,7 @@ PYBIND11_MODULE(_core, m) {
   add_sampled(m);
   add_segments(m);
   add_bags(m);
+  add_ragged(m);
   add_bsr(m);
   add_transpose(m);
   add_tiled(m);

@@ -17,6 +17,7 @@
   X(spgemm, isa)            \
   X(sddmm, isa)             \
   X(segments, isa)          \
+  X(attention, isa)         \
   X(bags, isa)              \
   X(gram, isa)              \
   X(narrow, isa)

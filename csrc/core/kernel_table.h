@@ -42,6 +42,7 @@ enum class KernelId : std::uint8_t {
   bag_sum,  // sums or means of rows of a table, a bag of ids for each
   bag_max,
   bag_update,   // an optimiser's step on the rows that bags name
+  attention,    // softmax(Q K^T) V within segments
   csr_csr,      // rows of C = A B, all of them sparse
   csr_csr_top,  // the same, the largest entries of each row only
   // rows of C = A B in a dense result

@@ -1,10 +1,9 @@
 // Reductions and normalisations of segments whose rows are single elements, in the order of dot-inl.h: 16
 // interleaved chains, lane = position mod 16, then the tree l+8, l+4, l+2, l+1.
 //
-// Counts, for each element: sum reads it and adds once; softmax reads it twice from memory or cache, with
-// one exp (elementary-inl.h), writes it and rewrites it divided. The 16 chains of float are one AVX-512
-// vector, so a segment of up to 16 elements is one masked load, and its tree would take longer than
-// its chains: sums do the trees of a whole vector of segments at once, as in sddmm-inl.h.
+// Counts, for each element: sum reads it and adds once. The 16 chains of float are one AVX-512 vector, so a
+// segment of up to 16 elements is one masked load, and its tree would take longer than its chains: sums do
+// the trees of a whole vector of segments at once, as in sddmm-inl.h.
 #pragma once
 
 #include "core/segment_args.h"
@@ -31,6 +30,13 @@ template <class T>
 struct Largest {
   using vec = typename Simd<T>::vec;
   DG_INLINE static vec join(vec a, vec chain) { return larger(a, chain); }
+  DG_INLINE static T nothing() { return static_cast<T>(-INFINITY); }
+};
+// Where a nan spoils the sum of exponentials anyway, the largest element need not be one.
+template <class T>
+struct LargestNumber {
+  using vec = typename Simd<T>::vec;
+  DG_INLINE static vec join(vec a, vec chain) { return larger_number(a, chain); }
   DG_INLINE static T nothing() { return static_cast<T>(-INFINITY); }
 };
 template <class T>
@@ -175,47 +181,6 @@ DG_INLINE typename Simd<T>::vec load_some(const T* p, int n) {
 template <class T>
 DG_INLINE void store_some(T* p, typename Simd<T>::vec a, int n) {
   n == Simd<T>::width ? Simd<T>::store(p, a) : Simd<T>::store_n(p, a, n);
-}
-
-// Log says which of the two: exponentials are kept in `out` until their sum is known, or not kept. Those of
-// a partial vector stay in a register: reading a masked vector back right after it was stored waits for
-// the store (160 microseconds for 22,363 segments of 5 to 204 floats, 130 without).
-template <class T, bool Log>
-void segment_softmax(const void* raw, int64_t begin, int64_t end, int, void*) {
-  using V = Simd<T>;
-  const SegmentArgs& args = *static_cast<const SegmentArgs*>(raw);
-  for (int64_t s = begin; s < end; ++s) {
-    const Span span = span_of(args, s);
-    if (span.length == 0) continue;
-    const T* x = static_cast<const T*>(args.values) + span.begin;
-    T* y = static_cast<T*>(args.out) + span.begin;
-    const typename V::vec largest = extreme<T, Largest<T>>(x, span.length);
-    const typename V::vec low = V::set1(static_cast<T>(-INFINITY));
-    typename V::vec partial = V::zero();
-    Lanes<T, Sum<T>> lanes;
-    lanes.run(span.length, [&](int64_t at, int n) DG_INLINE_LAMBDA {
-      const typename V::vec part = n == V::width ? V::load(x + at) : load_or(x + at, n, low);
-      const typename V::vec e = exponential<T>(difference(part, largest));
-      if (n < V::width) {
-        partial = e;
-      } else if (!Log) {
-        V::store(y + at, e);
-      }
-      return e;
-    });
-    const typename V::vec total = lanes.everywhere();
-    if (Log) {
-      const typename V::vec log_total = V::set1(logarithm(first_lane(total)));
-      each_vector<T>(span.length, [&](int64_t at, int n) DG_INLINE_LAMBDA {
-        store_some(y + at, difference(difference(load_some(x + at, n), largest), log_total), n);
-      });
-    } else {
-      each_vector<T>(span.length, [&](int64_t at, int n) DG_INLINE_LAMBDA {
-        const typename V::vec e = n < V::width ? partial : V::load(y + at);
-        store_some(y + at, quotient(e, total), n);
-      });
-    }
-  }
 }
 
 template <class T>

@@ -8,9 +8,10 @@ namespace deepgemm::DG_ISA {
 namespace {
 
 // where_less gives `yes` in lanes where a < b, and `no` elsewhere, also where one of them is a nan.
-// larger and smaller keep a nan of either operand. load_or fills lanes at or past n with `fill`. scaled is
-// (p * 2^(n >> 1)) * 2^(n - (n >> 1)), where n is the integer in the low bits of the sum t = n + kMagic:
-// one rounding, of results that are subnormal. mirrored exchanges halves of pieces of 2 * Step lanes.
+// larger and smaller keep a nan of either operand; larger_number may drop it, for a third of the
+// instructions. load_or fills lanes at or past n with `fill`. scaled is (p * 2^(n >> 1)) * 2^(n - (n >> 1)),
+// where n is the integer in the low bits of the sum t = n + kMagic: one rounding, of results that are
+// subnormal. mirrored exchanges halves of pieces of 2 * Step lanes.
 #if DG_ISA_AVX512
 inline __m512 difference(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
 inline __m512d difference(__m512d a, __m512d b) { return _mm512_sub_pd(a, b); }
@@ -33,6 +34,8 @@ inline __m512 smaller(__m512 a, __m512 b) {
 inline __m512d smaller(__m512d a, __m512d b) {
   return _mm512_mask_mov_pd(_mm512_min_pd(a, b), _mm512_cmp_pd_mask(a, a, _CMP_UNORD_Q), a);
 }
+inline __m512 larger_number(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
+inline __m512d larger_number(__m512d a, __m512d b) { return _mm512_max_pd(a, b); }
 inline __m512 clamped(__m512 x, float low, float high) {
   return _mm512_max_ps(_mm512_set1_ps(low), _mm512_min_ps(_mm512_set1_ps(high), x));
 }
@@ -94,6 +97,8 @@ inline __m256 smaller(__m256 a, __m256 b) {
 inline __m256d smaller(__m256d a, __m256d b) {
   return _mm256_blendv_pd(_mm256_min_pd(a, b), a, _mm256_cmp_pd(a, a, _CMP_UNORD_Q));
 }
+inline __m256 larger_number(__m256 a, __m256 b) { return _mm256_max_ps(a, b); }
+inline __m256d larger_number(__m256d a, __m256d b) { return _mm256_max_pd(a, b); }
 inline __m256 clamped(__m256 x, float low, float high) {
   return _mm256_max_ps(_mm256_set1_ps(low), _mm256_min_ps(_mm256_set1_ps(high), x));
 }
@@ -165,6 +170,10 @@ inline T larger(T a, T b) {
 template <class T>
 inline T smaller(T a, T b) {
   return a != a || a < b ? a : b;
+}
+template <class T>
+inline T larger_number(T a, T b) {
+  return a > b ? a : b;
 }
 template <class T>
 inline T clamped(T x, T low, T high) {

@@ -2,6 +2,7 @@
 #include "targets/table-inl.h"
 
 #include "kernels/segment_columns-inl.h"
+#include "kernels/segment_softmax-inl.h"
 #include "kernels/segments-inl.h"
 
 namespace deepgemm::DG_ISA {

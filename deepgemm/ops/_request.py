@@ -31,7 +31,7 @@ from ..sparse.quantized import Quantized
 from ._specs import LEAST_BLOCK_SAMPLE, NOT_LOOKED_AT, block_sample_of, spec_of, unseen
 
 # The operations that take quantised operands.
-TAKE_QUANTIZED = ("matmul", "plan", "error_bound", "quantization_error")
+TAKE_QUANTIZED = ("matmul", "plan", "error_bound", "quantization_error", "grouped_matmul")
 
 
 class Options(NamedTuple):

@@ -22,6 +22,7 @@ from ..rounding import rounded
 from ..sparse.base import SparseArray, register_product
 from ..sparse.core import Factor
 from ..sparse.quantized import Quantized
+from ..sparse.ragged.products import register_ragged_product
 from . import _dense, batch
 from . import _kernels as _kernels
 from . import _request as request
@@ -30,6 +31,7 @@ from ._budget import budget_of
 from ._dense_result import dense_product
 from ._epilogue import Epilogue, epilogue_of, finished
 from ._sparse_product import sparse_product
+from .ragged_product import is_ragged, operand_of_operator, ragged_product
 from .sddmm import masked
 from .values import weighted
 
@@ -59,6 +61,7 @@ def matmul(
     scale: Any = None,
     bias: Any = None,
     activation: str | None = None,
+    transpose_b: bool = False,
 ) -> Any:
     """Multiply two matrices, or a matrix and a vector, sparse or dense.
 
@@ -102,12 +105,16 @@ def matmul(
         by, and what is added then.
     activation : {"relu", "gelu", "gelu_tanh", "silu"}, optional
         Applied last, before the result is rounded to its dtype.
+    transpose_b : bool, optional
+        For two ragged operands: multiply each segment of A by the transpose of its partner in B.
 
     Returns
     -------
     numpy.ndarray or CSR
         Dense of shape (m, n), (m,), (n,) or (..., m, n) if one operand is dense; sparse for two sparse
         operands, unless `dense` or `out` say otherwise, and with a mask.
+    Ragged or RaggedMatrix
+        If an operand is ragged, see below.
 
     Raises
     ------
@@ -133,6 +140,10 @@ def matmul(
     What follows the product is done in the accumulator dtype, for float32 and float64, in this order, each
     step rounded once: ``alpha * x``, ``fma(beta, C, x)``, ``scale * x``, ``x + bias``, the activation; see
     `deepgemm.reference.epilogue`. For two dense operands it costs no pass over the result of its own.
+    A `Ragged` times any other operand multiplies all of its rows, without a copy. Two ragged operands are
+    multiplied segment by segment, work being split between threads by its amount, not by segment: rows of
+    `A[i]` times the matrix `B[i]`, or with `transpose_b` the rows of `B[i]` (attention scores), which gives a
+    `RaggedMatrix`; and that times a `Ragged` gives a `Ragged`.
 
     Examples
     --------
@@ -159,6 +170,9 @@ def matmul(
     >>> dg.matmul(A, A, dense=True)
     array([[1., 0.],
            [0., 4.]])
+    >>> q = dg.Ragged(np.ones((3, 4)), [0, 1, 3])
+    >>> dg.matmul(q, q, transpose_b=True).to_list()
+    [[[4.0]], [[4.0, 4.0], [4.0, 4.0]]]
     """
     if (
         out is None
@@ -176,11 +190,22 @@ def matmul(
         and scale is None
         and bias is None
         and activation is None
+        and not transpose_b
     ):
         plain = _core.multiply_plain(A, B)
         if plain is not NotImplemented:
             return plain
     ending = epilogue_of("matmul", alpha, beta, C, scale, bias, activation)
+    if is_ragged(A) or is_ragged(B):
+        unused = {"out": out, "mask": mask, "values": values, "memory_budget": memory_budget}
+        for name, option in unused.items():
+            if option is not None:
+                raise UnsupportedError(f"matmul: {name}= is not taken with a ragged operand")
+        if ending is not None:
+            raise UnsupportedError(f"matmul: {ending} cannot be applied with a ragged operand")
+        return _ragged(A, B, transpose_b, dtype, threads, kernel, reproducible)
+    if transpose_b:
+        raise UnsupportedError("matmul: transpose_b= is for two ragged operands; write B.T")
     if mask is not None:
         if ending is not None:
             raise UnsupportedError(f"matmul: {ending} cannot be applied with mask=, whose result is sparse")
@@ -209,6 +234,37 @@ def matmul(
             "matmul: memory_budget= is for two sparse operands, whose result has no size known before"
         )
     return _multiply(left, right, out, wanted, env)
+
+
+def _ragged(
+    A: Any,
+    B: Any,
+    transpose_b: bool,
+    dtype: npt.DTypeLike | None,
+    threads: int | None,
+    kernel: str | None,
+    reproducible: bool,
+) -> Any:
+    if is_ragged(A) and is_ragged(B):
+        wanted = request.one_kernel_options("matmul", dtype, threads, kernel)
+    else:
+        wanted = request.options("matmul", dtype, threads, kernel, reproducible, request.current_settings())
+    return ragged_product(
+        A,
+        B,
+        transpose_b,
+        wanted,
+        lambda rows, right: matmul(
+            rows, right, dtype=dtype, threads=threads, kernel=kernel, reproducible=reproducible, dense=True
+        ),
+    )
+
+
+def _ragged_operator(left: Any, right: Any) -> Any:
+    left, right = operand_of_operator(left), operand_of_operator(right)
+    if left is NotImplemented or right is NotImplemented:
+        return NotImplemented
+    return matmul(left, right)
 
 
 def _multiply(left: Any, right: Any, out: Any, wanted: request.Options, env: Settings) -> Any:
@@ -422,3 +478,4 @@ def dense_fixed(left: Any, right: Any, structures: tuple[Any, Any]) -> Side:
 
 
 register_product(_left_product, _right_product)
+register_ragged_product(_ragged_operator)

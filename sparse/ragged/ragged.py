@@ -17,6 +17,7 @@ from .indexing import Indexing
 from .interop import Interop
 from .operations import Operations
 from .padding import Padding
+from .products import Products
 from .sorting import Sorting
 from .text import html, text
 from .ufuncs import Elementwise
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound="Ragged")
 
 
-class Ragged(Elementwise, Indexing, Operations, Sorting, Padding, Interop, Stored):
+class Ragged(Products, Elementwise, Indexing, Operations, Sorting, Padding, Interop, Stored):
     """Segments of different lengths, one after the other in one buffer of rows.
 
     An immutable value: it may share memory with what it was made from, and hands out read-only views.

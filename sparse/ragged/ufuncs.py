@@ -42,6 +42,9 @@ class Elementwise(Stored):
                 f"{name}.{method} would mix segments; methods of Ragged{instead} stay within them, "
                 "and .values is a plain array"
             )
+        if ufunc is np.matmul and not options:
+            left, right = inputs
+            return left @ right if isinstance(left, Stored) else right.__rmatmul__(left)
         if ufunc.signature is not None:
             raise TypeError(f"{name} is no element-wise function; .values is a plain array")
         if options.get("out") is not None:
