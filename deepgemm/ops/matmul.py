@@ -161,8 +161,7 @@ def matmul(
            [0., 4.]])
     """
     if (
-        out is None
-        and dtype is None
+        dtype is None
         and threads is None
         and kernel is None
         and reproducible is True
@@ -177,7 +176,7 @@ def matmul(
         and bias is None
         and activation is None
     ):
-        plain = _core.multiply_plain(A, B)
+        plain = _core.multiply_plain(A, B, out)
         if plain is not NotImplemented:
             return plain
     ending = epilogue_of("matmul", alpha, beta, C, scale, bias, activation)
