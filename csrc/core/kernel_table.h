@@ -40,14 +40,14 @@ enum class KernelId : std::uint8_t {
   segment_log_softmax,
   segment_layer_norm,
   segment_cumsum,
-  bag_sum,      // sums or means of rows of a table, a bag of ids for each
+  bag_sum,  // sums or means of rows of a table, a bag of ids for each
   bag_max,
   bag_update,   // an optimiser's step on the rows that bags name
   csr_csr,      // rows of C = A B, all of them sparse
   csr_csr_top,  // the same, the largest entries of each row only
   // rows of C = A B in a dense result
   csr_csr_dense,
-  narrow_pack,  // panels of weights in the dtype in which they are stored
+  narrow_pack,   // panels of weights in the dtype in which they are stored
   narrow_block,  // few rows times such panels
   narrow_block_nibbles,
 };
