@@ -42,6 +42,17 @@ void require_contiguous(const py::array& array, const char* name) {
   }
 }
 
+std::array<const char*, 2> extent(PyObject* array) {
+  const auto& f = fields(array);
+  const char *low = f.data, *high = f.data;
+  for (int d = 0; d < f.nd; ++d) {
+    if (f.dimensions[d] == 0) return {f.data, f.data};
+    const auto reach = (f.dimensions[d] - 1) * f.strides[d];
+    (reach < 0 ? low : high) += reach;
+  }
+  return {low, high + py::reinterpret_borrow<py::array>(array).itemsize()};
+}
+
 py::object new_array(const py::dtype& dtype, const py::ssize_t* shape, std::size_t axes) {
   auto& api = py::detail::npy_api::get();
   Py_INCREF(dtype.ptr());  // PyArray_NewFromDescr steals it

@@ -4,6 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <array>
 #include <optional>
 #include <string>
 
@@ -32,6 +33,9 @@ bool has_element_strides(PyObject* array, std::int64_t item_size);
 DType dtype_of(const py::array& array, const char* name);
 IndexType index_type_of(const py::array& array, const char* name);
 void require_contiguous(const py::array& array, const char* name);
+
+// The half-open range of addresses that an array touches.
+std::array<const char*, 2> extent(PyObject* array);
 
 // A new array in C order.
 py::object new_array(const py::dtype& dtype, const py::ssize_t* shape, std::size_t axes);

@@ -225,9 +225,26 @@ std::unique_ptr<BoundProduct> with_epilogue(const BoundProduct& product, const p
   return made;
 }
 
-// NotImplemented sends the caller to the way that checks, converts and plans.
+bool apart(PyObject* a, PyObject* b) {
+  const auto x = extent(a), y = extent(b);
+  return x[0] >= y[1] || y[0] >= x[1];
+}
+
+// Whether an array can take the result without a further question.
+bool takes(PyObject* out, const Arranged& arranged, DType dtype, PyObject* left, PyObject* right) {
+  DType own;
+  if (!is_plain_array(out) || !is_writeable(out) || !computed_dtype(out, own) || own != dtype) return false;
+  const auto& f = fields(out);
+  if (f.nd != static_cast<int>(arranged.axes) || !has_element_strides(out, size_of(dtype))) return false;
+  for (int d = 0; d < f.nd; ++d) {
+    if (f.dimensions[d] != arranged.shape[d] || f.strides[d] == 0) return false;
+  }
+  return apart(out, left) && apart(out, right);
+}
+
+// (left, right, out or None). NotImplemented sends the caller to the way that checks, converts and plans.
 PyObject* multiply_plain(PyObject*, PyObject* const* args, Py_ssize_t count) {
-  if (count != 2 || !is_plain_array(args[0]) || !is_plain_array(args[1])) Py_RETURN_NOTIMPLEMENTED;
+  if (count != 3 || !is_plain_array(args[0]) || !is_plain_array(args[1])) Py_RETURN_NOTIMPLEMENTED;
   PyObject *left = args[0], *right = args[1];
   DType dtype, other;
   if (!computed_dtype(left, dtype) || !computed_dtype(right, other) || dtype != other)
@@ -241,9 +258,12 @@ PyObject* multiply_plain(PyObject*, PyObject* const* args, Py_ssize_t count) {
       Py_RETURN_NOTIMPLEMENTED;
     }
     static const Isa isa = best_isa();
+    const bool given = args[2] != Py_None;
+    if (given && !takes(args[2], arranged, dtype, left, right)) Py_RETURN_NOTIMPLEMENTED;
     py::object result =
-        new_array(py::reinterpret_borrow<py::dtype>(reinterpret_cast<PyObject*>(fields(left).descr)),
-                  arranged.shape, arranged.axes);
+        given ? py::reinterpret_borrow<py::object>(args[2])
+              : new_array(py::reinterpret_borrow<py::dtype>(reinterpret_cast<PyObject*>(fields(left).descr)),
+                          arranged.shape, arranged.axes);
     if (multiply(arranged, result.ptr(), GemmTypes::all(dtype), isa, parallel::limit()) != Status::ok) {
       return PyErr_Format(PyExc_MemoryError, "matmul: no memory left for the workspace");
     }

@@ -1,5 +1,6 @@
 // Dense products as Python prepares them.
 #include "core/gemm_product.h"
+#include "core/gemm_split.h"
 
 #include <algorithm>
 #include <optional>
@@ -58,6 +59,13 @@ std::unique_ptr<BoundProduct> gemm_product(const py::object& isa, const py::arra
                    {fixed});
 }
 
+std::unique_ptr<BoundProduct> gemm_split_product(const py::object& isa, const py::array& fixed,
+                                                 const std::string& side) {
+  const DType dtype = stored_dtype(fixed.dtype());
+  auto product = make_gemm_split_product(dense_view(fixed, dtype), side_of(side), dtype, isa_or_best(isa));
+  return bind_product(std::move(product), dtype, {fixed}, "gemm_split");
+}
+
 std::shared_ptr<PackedMatrix> pack_right(const py::object& isa, const py::array& right,
                                          const py::dtype& chain) {
   const DType stored = stored_dtype(right.dtype()), computed = stored_dtype(chain);
@@ -113,6 +121,7 @@ void add_gemm(py::module_& m) {
       .def_property_readonly("nbytes", &PackedMatrix::nbytes);
   m.def("gemm_product", &gemm_product, py::arg("isa"), py::arg("fixed"), py::arg("side"),
         py::arg("swap_roles"), py::arg("other"), py::arg("out"));
+  m.def("gemm_split_product", &gemm_split_product, py::arg("isa"), py::arg("fixed"), py::arg("side"));
   m.def("pack_right", &pack_right, py::arg("isa"), py::arg("right"), py::arg("chain"));
   py::class_<PackedIntegers, std::shared_ptr<PackedIntegers>>(
       m, "PackedIntegers", "A dense right operand of 8-bit integers in panels of groups.")

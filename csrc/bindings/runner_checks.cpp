@@ -25,18 +25,6 @@ std::string tuple_text(const std::vector<py::ssize_t>& shape) {
   return py::str(py::tuple(py::cast(shape))).cast<std::string>();
 }
 
-// The half-open range of addresses that an array touches.
-std::array<const char*, 2> extent(PyObject* array) {
-  const auto& f = fields(array);
-  const char *low = f.data, *high = f.data;
-  for (int d = 0; d < f.nd; ++d) {
-    if (f.dimensions[d] == 0) return {f.data, f.data};
-    const auto reach = (f.dimensions[d] - 1) * f.strides[d];
-    (reach < 0 ? low : high) += reach;
-  }
-  return {low, high + py::reinterpret_borrow<py::array>(array).itemsize()};
-}
-
 bool overlap(PyObject* a, PyObject* b) {
   const auto x = extent(a), y = extent(b);
   if (x[0] >= y[1] || y[0] >= x[1]) return false;

@@ -48,17 +48,20 @@ Status dispatch(const GemmRequest& request, const DenseView& a, const DenseView&
   return multiply_blocked(request, a, b, {packed}, c, 0, &ending);
 }
 
+Status run_small(const SmallProducts& small, const DenseView& c, const GemmTypes& types,
+                 const Epilogue& terms, Isa isa, int threads) {
+  const Status status = small.run(threads);
+  if (status == Status::ok && !terms.empty()) finish(c, c, types, terms, isa, threads);
+  return status;
+}
+
 }  // namespace
 
 Status gemm(const DenseView& a, const DenseView& b, const DenseView& c, const GemmTypes& types, Isa highest,
             int threads, bool swap_roles, const Epilogue& terms) {
   if (c.rows == 0 || c.cols == 0) return Status::ok;
   const SmallProducts small(a, b, c, types, highest);
-  if (small.serves()) {
-    const Status status = small.run(threads);
-    if (status == Status::ok && !terms.empty()) finish(c, c, types, terms, highest, 1);
-    return status;
-  }
+  if (small.serves()) return run_small(small, c, types, terms, highest, threads);
   const Isa isa = gemm_isa(types.chain, highest);
   if (better_transposed(c, a.cols, gemm_blocking(isa, types.chain).lanes)) {
     const GemmTypes turned = types.transposed();
@@ -71,6 +74,12 @@ Status gemm(const DenseView& a, const DenseView& b, const DenseView& c, const Ge
 Status gemm(const DenseView& a, const PackedMatrix& b, const DenseView& c, const GemmTypes& types,
             int threads, bool swap_roles, const Epilogue& terms) {
   if (c.rows == 0 || c.cols == 0) return Status::ok;
+  const std::int64_t panel = gemm_blocking(b.isa(), types.chain).panel;
+  if (b.cols() <= panel) {  // rows of one panel are rows of a matrix
+    const DenseView rows{const_cast<void*>(b.data()), b.rows(), b.cols(), panel, 1};
+    const SmallProducts small(a, rows, c, types, b.isa());
+    if (small.serves()) return run_small(small, c, types, terms, b.isa(), threads);
+  }
   return dispatch({types, GemmKernels(types, b.isa()), threads, swap_roles}, a, {}, &b, c, terms);
 }
 

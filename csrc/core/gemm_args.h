@@ -125,6 +125,12 @@ struct GemmFinishArgs {
   bool add;
 };
 
+// gemm_dots does rows [begin, end) of C, each element in the order of `dot`. Rows of A and columns of B are
+// contiguous, C has unit column stride.
+struct GemmDotsArgs {
+  DenseView a, b, c;
+};
+
 // dot: `result` is one element; the part [begin, end) is the whole vector.
 struct DotArgs {
   const void* a;

@@ -9,6 +9,8 @@ namespace {
 constexpr KernelEntry kEntries[] = {
     {KernelId::dot, DType::f32, IndexType::i32, dot_real<float>},
     {KernelId::dot, DType::f64, IndexType::i32, dot_real<double>},
+    {KernelId::gemm_dots, DType::f32, IndexType::i32, gemm_dots<float>},
+    {KernelId::gemm_dots, DType::f64, IndexType::i32, gemm_dots<double>},
     {KernelId::dot, DType::c64, IndexType::i32, dot_complex<float>},
     {KernelId::dot, DType::c128, IndexType::i32, dot_complex<double>},
 };

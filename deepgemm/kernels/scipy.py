@@ -26,6 +26,8 @@ SPGEMM_SECONDS = 4e-9
 # NumPy's integer products are plain loops; its floating ones are a BLAS.
 NUMPY_INTEGER_SECONDS = 1e-9
 BLAS_EFFICIENCY = 0.9
+# A BLAS shares rows and columns among threads, never the inner index: fewer results than this have one.
+BLAS_SHARED_RESULTS = 512
 NUMPY_CALL = 1e-6
 
 
@@ -99,10 +101,11 @@ class NumPy(_Library):
         if exact(problem):
             return Cost(NUMPY_CALL + machine.call + m * k * n * NUMPY_INTEGER_SECONDS)
         flops = m * k * n * (8 if problem.accumulator.startswith("complex") else 2)
-        rate = machine.flop_rate(isa, problem.accumulator) * BLAS_EFFICIENCY * machine.cores
+        threads = machine.cores if m * n >= BLAS_SHARED_RESULTS else 1
+        rate = machine.flop_rate(isa, problem.accumulator) * BLAS_EFFICIENCY * threads
         moved = (m * k + k * n + m * n) * problem.itemsize
-        seconds = max(flops / rate, machine.read(moved, moved, machine.cores))
-        return Cost(NUMPY_CALL + machine.call + seconds, threads=machine.cores)
+        seconds = max(flops / rate, machine.read(moved, moved, threads))
+        return Cost(NUMPY_CALL + machine.call + seconds, threads=threads)
 
     def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
         dtype = np.dtype(problem.accumulator)

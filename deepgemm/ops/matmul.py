@@ -175,8 +175,7 @@ def matmul(
     [[[4.0]], [[4.0, 4.0], [4.0, 4.0]]]
     """
     if (
-        out is None
-        and dtype is None
+        dtype is None
         and threads is None
         and kernel is None
         and reproducible is True
@@ -192,7 +191,7 @@ def matmul(
         and activation is None
         and not transpose_b
     ):
-        plain = _core.multiply_plain(A, B)
+        plain = _core.multiply_plain(A, B, out)
         if plain is not NotImplemented:
             return plain
     ending = epilogue_of("matmul", alpha, beta, C, scale, bias, activation)

@@ -149,6 +149,47 @@ def test_large_members_and_many_are_shared_by_threads(shape):
     testing.assert_same(shared[count - 1], dg.matmul(A[count - 1], B[0]))
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shape", [(3001, 20, 16), (1700, 64, 33), (900, 90, 8), (2000, 40, 4)], ids=str)
+def test_many_rows_and_few_columns(shape, dtype, isa):
+    m, k, n = shape
+    A, B = testing.random_values("A", (m, k), dtype), testing.random_values("B", (k, n), dtype)
+    wanted = reference.matmul(A, B)
+    for number, layout in enumerate(("C", "transposed", "strided", "reversed")):
+        left, right, threads = laid_out(A, layout), laid_out(B, layout), number % 3 + 1
+        for reuse in (None, 9):
+            plan = dg.plan(
+                left, right, fixed="right", reuse=reuse, kernel=f"gemm_packed@{isa}", threads=threads
+            )
+            testing.assert_same(plan(left), wanted, f"{layout} {reuse}")
+            out = laid_out(np.full_like(wanted, np.nan), layout)
+            testing.assert_same(plan(A, out=out), wanted, f"{layout} {reuse} out")
+    turned = dg.plan(B.T, A.T, fixed="left", kernel=f"gemm_packed@{isa}")
+    testing.assert_same(turned(A.T), wanted.T)
+    testing.assert_same(turned(A.T, out=np.empty_like(wanted).T), wanted.T)
+    given = {"bias": np.arange(n), "activation": "relu"}
+    got = dg.matmul(A, B, **given, kernel=isa)
+    testing.assert_same(got, reference.epilogue(wanted, **given))
+
+
+def test_results_that_are_given_to_small_products():
+    A, B = operands(((3,), (3,)), (4, 5, 6), "f4")
+    wanted = reference.matmul_stack(A, B)
+    for layout in LAYOUTS[:-1]:
+        out = laid_out(np.full_like(wanted, np.nan), layout)
+        assert dg.matmul(A, B, out=out) is out
+        testing.assert_same(out, wanted, layout)
+    square = np.ones((3, 4, 4), "f4")
+    for out in (square, square.swapaxes(-1, -2), square[::-1]):
+        with pytest.raises(dg.FormatError, match="out shares memory"):
+            dg.matmul(square, square[:1], out=out)
+    frozen = np.empty((3, 4, 6), "f4")
+    frozen.flags.writeable = False
+    with pytest.raises(dg.FormatError, match="out is read-only"):
+        dg.matmul(A, B, out=frozen)
+
+
 def test_broadcast_operands_are_not_copied():
     A = np.broadcast_to(testing.random_values("A", (30, 40), "f4"), (1 << 20, 30, 40))
     B = testing.random_values("B", (40, 1), "f4")

@@ -29,8 +29,9 @@ TILE_SECONDS = 15e-9
 WORKSPACE = 2 << 20
 # Up to this many rows or columns the larger operand is read where it stands, not packed.
 LEAST_PACKED = 4
-# Seconds per element to look for zeros, and for each entry found, when a dense operand is made sparse.
-SCAN_SECONDS = 0.15e-9
+# Seconds of one thread per element to look for zeros (twice: they are counted first), and for each entry
+# found, when a dense operand is made sparse: 2048 x 2048 with 50, 70, 90 % zeros took 6.7, 3.5, 3.3 ms.
+SCAN_SECONDS = 0.7e-9
 KEEP_SECONDS = 1.5e-9
 # What packing widens to float32, and to what a result is rounded behind the product.
 STORED = ("float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "int8", "uint8")
@@ -176,7 +177,8 @@ class DenseAsCsr(Kernel):
         once, threads = model.best_threads(problem, machine, m, seconds)
         other = (k * n if problem.fixed == "left" else m * k) * problem.itemsize
         once += model.call_seconds(problem, machine) + machine.read(other, other, threads)
-        conversion = elements * SCAN_SECONDS + nnz * KEEP_SECONDS + machine.read(nbytes, nbytes)
+        conversion = (elements * SCAN_SECONDS + nnz * KEEP_SECONDS) / problem.threads
+        conversion += machine.read(nbytes, nbytes)
         if problem.reuse is None:
             return Cost(once + conversion, 0.0, nbytes, 0, threads)
         return Cost(once, conversion, 0, nbytes, threads, "compressed")
