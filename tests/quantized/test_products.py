@@ -72,6 +72,15 @@ def test_exact_sums_beyond_float32():
         assert_same(A @ B, expected)
 
 
+@pytest.mark.parametrize("k", [5, 33_025, 33_026, 40_000])
+def test_zero_points_beyond_32_bits(k):
+    """Differences of bytes reach 255, so that sums leave 32 bits from 33,026 on."""
+    A = dg.Quantized(np.full((2, k), [[255], [0]], np.uint8), 1.0, [[0]])
+    B = dg.Quantized(np.full((k, 3), [-128, 127, 1], np.int8), [[0.5, 2.0, 1.0]], [[127, -128, 0]])
+    assert_same(A @ B, reference.matmul(A, B))
+    assert_same(B.T @ A.T, reference.matmul(B.T, A.T))
+
+
 def test_panels(monkeypatch, tools):
     monkeypatch.setattr(adapter, "PANEL_BYTES", 1)
     W = tools.quantized((150, 33), {"dtype": "int4", "axis": 0, "group_size": 7})
