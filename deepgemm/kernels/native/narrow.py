@@ -28,6 +28,8 @@ WIDENING = 0.3
 SCALING = 1.3
 # Seconds to copy an element into a panel.
 PACK_SECONDS = {16: 0.3e-9, 8: 0.2e-9, 4: 0.1e-9}
+# Up to so many rows the weights are read where they stand (csrc/core/narrow.cpp).
+IN_PLACE_ROWS = 4
 # Share of the memory's rate that rows of a panel reach where they lie a row of the matrix apart.
 IN_PLACE_SHARE = 0.45
 # Rows along K that share a scale, at least: scales are kept in float32 for each of them and each column.
@@ -114,7 +116,7 @@ class NarrowHalves(_Narrow):
             once, threads = self.seconds(problem, machine, isa)
             packing = self.packing(problem) / threads
             return Cost(once, packing, 0, self.nbytes(problem), threads, "packed")
-        stands = problem.fixed_spec.order == ("C" if problem.fixed == "right" else "F")
+        stands = _stands(problem)
         once, threads = self.seconds(problem, machine, isa, IN_PLACE_SHARE)
         return Cost(once + (0.0 if stands else self.packing(problem) / threads), 0.0, 0, 0, threads)
 
@@ -186,13 +188,20 @@ class QuantizedInPlace(QuantizedPanels):
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
         once, threads = self.seconds(problem, machine, isa, IN_PLACE_SHARE)
-        order = "C" if problem.fixed == "right" else "F"
-        stands = problem.fixed_spec.dtype in ("int8", "int4") and problem.fixed_spec.order == order
+        stands = problem.fixed_spec.dtype in ("int8", "int4") and _stands(problem)
         return Cost(once + (0.0 if stands else self.packing(problem) / threads), 0.0, 0, 0, threads)
 
     def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
         weights: Quantized = right if problem.fixed == "right" else left.T
         return _executable(problem, _integers(weights, isa, False))
+
+
+def _stands(problem: Problem) -> bool:
+    """Whether weights are read where they stand, their columns being adjacent."""
+    m, _, n = problem.extents
+    on_right = problem.fixed == "right"
+    rows, order = (m, "C") if on_right else (n, "F")
+    return rows <= IN_PLACE_ROWS and problem.fixed_spec.order == order
 
 
 def _executable(problem: Problem, matrix: _core.Narrow) -> Executable:
