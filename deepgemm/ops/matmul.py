@@ -240,8 +240,9 @@ def _with_epilogue(
         )
     if not isinstance(left, Factor) and not isinstance(right, Factor):
         return _dense.multiply("matmul", left, right, out, wanted, env, ending)
+    named = request.named_output(left, right, wanted.dtype)
     chain, output = request.output_dtype(
-        "matmul", request.arithmetic_dtype(left), request.arithmetic_dtype(right), 1, wanted.dtype
+        "matmul", request.arithmetic_dtype(left), request.arithmetic_dtype(right), 1, named
     )
     product = _multiply(left, right, None, wanted._replace(dtype=chain), env)
     placed = ending.placed(product.shape, chain)
