@@ -183,6 +183,16 @@ def narrow_matrix(
     group: int,
     pack: bool,
 ) -> Narrow: ...
+def cast(source: _Array, to: _Array) -> None: ...
+def narrow_rows(
+    isa: str | None,
+    indptr: _Index,
+    indices: _Index,
+    values: _Array,
+    minor: int,
+    other: _DType,
+    out: _DType,
+) -> Product: ...
 def narrow_product(matrix: Narrow, other: _DType, out: _DType) -> Product: ...
 def dot(isa: str | None, left: _Array, right: _Array) -> Any: ...
 def sddmm(

@@ -12,6 +12,7 @@ from .errors import DTypeError
 
 __all__ = [
     "accumulator",
+    "beside_quantized",
     "bfloat16",
     "canonical",
     "code_bits",
@@ -198,6 +199,20 @@ def default_output(left: np.dtype[Any], right: np.dtype[Any], inner: int) -> np.
     if len(floats) == 1 and floats <= set(_HALF) and all(d.kind in "iub" and d.itemsize == 1 for d in others):
         return next(iter(floats))
     return accumulator(left, right)
+
+
+def beside_quantized(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
+    """Return the default output where an operand of `dtype` meets a quantised one, if it decides alone.
+
+    float16 and bfloat16 stay what they are, as activations of a network do; others follow `default_output`
+    of what the quantised operand stands for, float32.
+
+    Examples
+    --------
+    >>> beside_quantized(np.dtype("float16")), beside_quantized(np.dtype("float64"))
+    (dtype('float16'), None)
+    """
+    return dtype if dtype in _HALF else None
 
 
 def scipy_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -2,6 +2,8 @@
 #include "core/narrow.h"
 
 #include "bindings/bound.h"
+#include "core/cast.h"
+#include "core/narrow_rows.h"
 #include "core/parallel.h"
 
 namespace deepgemm::bindings {
@@ -67,6 +69,44 @@ std::unique_ptr<BoundProduct> narrow_product(const py::object& matrix, const py:
   return product;
 }
 
+std::unique_ptr<BoundProduct> narrow_rows(const py::object& isa, const py::array& indptr,
+                                          const py::array& indices, const py::array& values,
+                                          std::int64_t minor, const py::dtype& other, const py::dtype& out) {
+  CompressedView view = compressed_view(indptr, indices, nullptr, minor);
+  require_contiguous(values, "data");
+  if (view.nnz > values.size() || view.nnz > indices.size()) {
+    raise("FormatError", "data is shorter than indptr says");
+  }
+  view.values = values.data();
+  view.dtype = stored_dtype(values.dtype());
+  const DType theirs = stored_dtype(other), result = stored_dtype(out);
+  const auto read = [](DType t) { return t == DType::f32 || (t >= DType::f16 && t <= DType::u8); };
+  const bool made = read(result) ? result < DType::f8e4m3 : result == DType::i32 || result == DType::i64;
+  if (!read(view.dtype) || !read(theirs) || !made) raise("DTypeError", "no native product of these dtypes");
+  auto product = bind_product(make_narrow_rows(view, theirs, result, isa_or_best(isa)), DType::f32,
+                              {indptr, indices, values}, "csr_narrow");
+  product->other = theirs;
+  product->out = result;
+  return product;
+}
+
+void cast_array(const py::array& from, py::array to) {
+  const DType stored = stored_dtype(from.dtype()), target = stored_dtype(to.dtype());
+  const auto narrow = [](DType t) { return t >= DType::f16 && t <= DType::u8; };
+  const bool widens = target == DType::f32 && narrow(stored);
+  if (!widens && (stored != DType::f32 || (target != DType::f16 && target != DType::bf16))) {
+    raise("DTypeError", "casts are to float32, or from there to float16 or bfloat16");
+  }
+  const DenseView source = dense_view(from, stored), goal = dense_view(to, target);
+  const bool contiguous =
+      ((widens ? to.flags() : from.flags()) & (py::array::c_style | py::array::f_style)) != 0;
+  if (source.rows != goal.rows || source.cols != goal.cols || !contiguous || !is_writeable(to.ptr())) {
+    raise("FormatError", "arrays of one shape are cast, the float32 one contiguous");
+  }
+  const ReleaseGil released;
+  cast(source, stored, goal, target, best_isa(), parallel::limit());
+}
+
 }  // namespace
 
 void add_narrow(py::module_& m) {
@@ -76,6 +116,10 @@ void add_narrow(py::module_& m) {
         py::arg("is_signed"), py::arg("columns"), py::arg("scales"), py::arg("zeros"), py::arg("group"),
         py::arg("pack"));
   m.def("narrow_product", &narrow_product, py::arg("matrix"), py::arg("other"), py::arg("out"));
+  m.def("cast", &cast_array, py::arg("source"), py::arg("to"),
+        "Widen an array to a contiguous float32 one, or round one of those.");
+  m.def("narrow_rows", &narrow_rows, py::arg("isa"), py::arg("indptr"), py::arg("indices"), py::arg("values"),
+        py::arg("minor"), py::arg("other"), py::arg("out"));
 }
 
 }  // namespace deepgemm::bindings

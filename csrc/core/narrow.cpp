@@ -112,8 +112,13 @@ void NarrowMatrix::pack(std::int64_t begin, std::int64_t end, void* to) const {
   }
 }
 
-bool NarrowMatrix::in_place(std::int64_t panel) const {
-  return source_.data.col_stride == 1 && !lowered(source_) && (panel + 1) * panel_cols_ <= cols();
+// Rows that one pass over a panel serves. More of them read it again, and rows of the matrix that lie a power
+// of two apart have no place in the caches side by side.
+constexpr std::int64_t kInPlaceRows = 4;
+
+bool NarrowMatrix::in_place(std::int64_t panel, std::int64_t c_rows) const {
+  return c_rows <= kInPlaceRows && source_.data.col_stride == 1 && !lowered(source_) &&
+         (panel + 1) * panel_cols_ <= cols();
 }
 
 Status NarrowMatrix::multiply(const DenseView& a, DType left, const DenseView& c, DType out,
@@ -167,7 +172,7 @@ Status NarrowMatrix::multiply(const DenseView& a, DType left, const DenseView& c
     for (std::int64_t panel = begin; panel < end; ++panel) {
       // The kernel counts panels of scales and of C from the first one: `b` is moved back as far.
       const std::int64_t size = static_cast<std::int64_t>(size_of(source_.dtype));
-      if (in_place(panel)) {
+      if (in_place(panel, c.rows)) {
         here.b = static_cast<const char*>(source_.data.data);
         here.b_panel = row_bytes_;
         here.b_row = source_.data.row_stride * size;

@@ -43,7 +43,7 @@ class NarrowMatrix {
  private:
   friend Status make_narrow(const NarrowSource&, bool, Isa, int, NarrowMatrix&);
   std::int64_t panels() const { return (cols() + panel_cols_ - 1) / panel_cols_; }
-  bool in_place(std::int64_t panel) const;
+  bool in_place(std::int64_t panel, std::int64_t c_rows) const;
   void pack(std::int64_t begin, std::int64_t end, void* to) const;
 
   NarrowSource source_{};

@@ -261,32 +261,39 @@ void narrow_block_scaled(const void* raw, int64_t begin, int64_t end, int, void*
 // Squares of so many rows and columns at a time: lines that are read or written in part stay in L1.
 constexpr int64_t kPackRows = 64;
 
+// Strides are values, not read through a pointer: each byte that is written might change them otherwise, and an
+// element took 4 to 7 ns instead of 0.13.
+template <class U>
+DG_INLINE void pack_panel(const U* from, int64_t row_stride, int64_t col_stride, int64_t rows, int64_t cols,
+                          U flip, U* __restrict to) {
+  constexpr int64_t P = narrow_columns(kLanes, false);
+  if (col_stride == 1 && cols == P) {
+    for (int64_t k = 0; k < rows; ++k, from += row_stride, to += P) {
+      for (int64_t j = 0; j < P; ++j) to[j] = static_cast<U>(from[j] ^ flip);
+    }
+    return;
+  }
+  for (int64_t top = 0; top < rows; top += kPackRows) {
+    const int64_t bottom = min64(top + kPackRows, rows);
+    for (int64_t j = 0; j < cols; ++j) {
+      for (int64_t k = top; k < bottom; ++k) {
+        to[k * P + j] = static_cast<U>(from[k * row_stride + j * col_stride] ^ flip);
+      }
+    }
+    for (int64_t k = top; k < bottom; ++k) {
+      for (int64_t j = cols; j < P; ++j) to[k * P + j] = 0;
+    }
+  }
+}
+
 template <class U>
 void narrow_pack(const void* raw, int64_t begin, int64_t end, int, void*) {
   const NarrowPackArgs& args = *static_cast<const NarrowPackArgs*>(raw);
   constexpr int64_t P = narrow_columns(kLanes, false);
-  const U flip = static_cast<U>(args.flip);
   for (int64_t p = begin; p < end; ++p) {
-    const U* from = static_cast<const U*>(args.source) + p * P * args.col_stride;
-    U* to = reinterpret_cast<U*>(static_cast<char*>(args.packed) + p * args.panel_bytes);
-    const int64_t cols = min64(P, args.cols - p * P);
-    if (args.col_stride == 1 && cols == P) {
-      for (int64_t k = 0; k < args.rows; ++k) {
-        for (int64_t j = 0; j < P; ++j) to[k * P + j] = from[k * args.row_stride + j] ^ flip;
-      }
-      continue;
-    }
-    for (int64_t top = 0; top < args.rows; top += kPackRows) {
-      const int64_t bottom = min64(top + kPackRows, args.rows);
-      for (int64_t j = 0; j < cols; ++j) {
-        for (int64_t k = top; k < bottom; ++k) {
-          to[k * P + j] = from[k * args.row_stride + j * args.col_stride] ^ flip;
-        }
-      }
-      for (int64_t k = top; k < bottom; ++k) {
-        for (int64_t j = cols; j < P; ++j) to[k * P + j] = 0;
-      }
-    }
+    pack_panel(static_cast<const U*>(args.source) + p * P * args.col_stride, args.row_stride, args.col_stride,
+               args.rows, min64(P, args.cols - p * P), static_cast<U>(args.flip),
+               reinterpret_cast<U*>(static_cast<char*>(args.packed) + p * args.panel_bytes));
   }
 }
 

@@ -6,6 +6,7 @@ from ..kernels import registry
 from ..kernels.native.bsr import BlockDense, BlockScatter, BlockVector
 from ..kernels.native.csr import RowWise, Scatter, Vector
 from ..kernels.native.csr_csr import CsrCsr, CsrCsrDense, CsrCsrTop
+from ..kernels.native.csr_narrow import NarrowRows
 from ..kernels.native.csr_tiled import Tiled
 from ..kernels.native.gemm import DenseAsCsr, Gemm
 from ..kernels.native.gemm_integer import GemmIntegers
@@ -23,6 +24,7 @@ registry.register(
     Vector(),
     SellVector(),
     SplitRows(),
+    NarrowRows(),
     Gemm(),
     DenseAsCsr(),
     GemmIntegers(),

@@ -15,7 +15,7 @@ import scipy.sparse
 
 from .. import _core
 from ..config import KernelChoice, Settings, parse_kernel, settings
-from ..dtypes import accumulator, canonical, default_output, is_float
+from ..dtypes import accumulator, beside_quantized, canonical, default_output, is_float
 from ..errors import DTypeError, ShapeError, UnsupportedError
 from ..kernels import registry
 from ..planner.account import total_spent
@@ -239,6 +239,13 @@ def arithmetic_dtype(array: Any) -> np.dtype[Any]:
 _FLOAT32 = np.dtype(np.float32)
 
 
+def named_output(left: Any, right: Any, wanted: np.dtype[Any] | None) -> np.dtype[Any] | None:
+    """Return the output dtype that the caller named, or that the operand beside a quantised one decides."""
+    if wanted is not None or isinstance(left, Quantized) == isinstance(right, Quantized):
+        return wanted
+    return beside_quantized(right.dtype if isinstance(left, Quantized) else left.dtype)
+
+
 def problem_of(
     op: str,
     left: Any,
@@ -254,9 +261,8 @@ def problem_of(
     epilogue: str = "",
 ) -> Problem:
     """Return the problem that the planner is asked to solve."""
-    chain, output = output_dtype(
-        op, arithmetic_dtype(left), arithmetic_dtype(right), right.shape[0], wanted.dtype
-    )
+    named = named_output(left, right, wanted.dtype)
+    chain, output = output_dtype(op, arithmetic_dtype(left), arithmetic_dtype(right), right.shape[0], named)
     elements = math.prod(left.shape[:-1]) * math.prod(right.shape[1:]) * max(math.prod(stack[:-2]), 1)
     if elements * output.itemsize > sys.maxsize:
         raise MemoryError(f"{op}: a result of {elements:,} elements of {output} exceeds every memory")

@@ -97,7 +97,7 @@ def error_bound(A: Any, B: Any, *, dtype: npt.DTypeLike | None = None) -> Any:
         request.arithmetic_dtype(left),
         request.arithmetic_dtype(right),
         right.shape[0],
-        wanted.dtype,
+        request.named_output(left, right, wanted.dtype),
     )
     left, right = _canonical(left), _canonical(right)
     magnitudes = _product(_numbers(left, True), _numbers(right, True))

@@ -134,8 +134,9 @@ def matmul(
     Notes
     -----
     O(nnz n) for a sparse operand, O(m k n) for two dense ones, O(multiply-adds) for two sparse ones.
-    A quantised operand stands for the float32 matrix `dequantize()`; two that hold whole numbers are summed
-    exactly for each group of scales.
+    A quantised operand stands for the float32 matrix `dequantize()`; beside float16 or bfloat16 the result is
+    rounded to that dtype, as activations keep theirs. Two that hold whole numbers are summed exactly for each
+    group of scales.
 
     What follows the product is done in the accumulator dtype, for float32 and float64, in this order, each
     step rounded once: ``alpha * x``, ``fma(beta, C, x)``, ``scale * x``, ``x + bias``, the activation; see
@@ -216,7 +217,7 @@ def matmul(
     wanted = request.options("matmul", dtype, threads, kernel, reproducible, env)
     left = request.operand("matmul", "A", A, stacks=True)
     right = request.operand("matmul", "B" if isinstance(B, Factor) else "X", B, stacks=True)
-    left, right = _beside_sparse(left, right)
+    left, right, wanted = _beside_sparse(left, right, wanted)
     if ending is not None:
         return _with_epilogue(left, right, out, wanted, env, values, dense, ending)
     if values is not None:
@@ -294,8 +295,9 @@ def _with_epilogue(
         )
     if not isinstance(left, Factor) and not isinstance(right, Factor):
         return _dense.multiply("matmul", left, right, out, wanted, env, ending)
+    named = request.named_output(left, right, wanted.dtype)
     chain, output = request.output_dtype(
-        "matmul", request.arithmetic_dtype(left), request.arithmetic_dtype(right), 1, wanted.dtype
+        "matmul", request.arithmetic_dtype(left), request.arithmetic_dtype(right), 1, named
     )
     product = _multiply(left, right, None, wanted._replace(dtype=chain), env)
     placed = ending.placed(product.shape, chain)
@@ -405,24 +407,26 @@ def _settle(owner: Factor, key: Any, plan: Plan | None) -> None:
 
 
 def _both_ours(left: Factor, right: Factor, wanted: request.Options, env: Settings) -> Any:
-    first, second = _beside_sparse(left, right)
+    first, second, wanted = _beside_sparse(left, right, wanted)
     if isinstance(first, SparseArray) and isinstance(second, SparseArray):
         return sparse_product(first, second, wanted, env)
     return _multiply(first, second, None, wanted, env)
 
 
-def _beside_sparse(left: Any, right: Any) -> tuple[Any, Any]:
+def _beside_sparse(left: Any, right: Any, wanted: request.Options) -> tuple[Any, Any, request.Options]:
     """Return the operands, a quantised one beside a sparse one as the dense matrix that it stands for.
 
-    Kernels for sparse operands read no quantised ones.
+    Kernels for sparse operands read no quantised ones. The options name the output that the two decide.
     """
+    if isinstance(left, SparseArray | Quantized) and isinstance(right, SparseArray | Quantized):
+        wanted = wanted._replace(dtype=request.named_output(left, right, wanted.dtype))
     if isinstance(left, SparseArray) and isinstance(right, Quantized):
         request.check_shapes("matmul", left, right)
-        return left, right.dequantize()
+        return left, right.dequantize(), wanted
     if isinstance(left, Quantized) and isinstance(right, SparseArray):
         request.check_shapes("matmul", left, right)
-        return left.dequantize(), right
-    return left, right
+        return left.dequantize(), right, wanted
+    return left, right, wanted
 
 
 def _both_quantized(

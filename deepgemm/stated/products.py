@@ -31,7 +31,8 @@ def matmul(A: Any, B: Any, *, dtype: npt.DTypeLike | None = None) -> Array:
     the accumulator dtype of their own dtype, and rounded back to it once, so that the product is the one of
     the canonical matrix.
     Quantised operands are dequantised first, see `dequantize`, unless both hold whole numbers: then sums are
-    exact for each group of scales, see `deepgemm.stated.quantised.whole_product`.
+    exact for each group of scales, see `deepgemm.stated.quantised.whole_product`. Beside float16 or
+    bfloat16 a quantised operand gives that dtype: activations keep theirs.
 
     Parameters
     ----------
@@ -79,6 +80,8 @@ def matmul(A: Any, B: Any, *, dtype: npt.DTypeLike | None = None) -> Array:
         raise ShapeError(f"matmul: A has {inner} columns but B has {B.shape[0]} rows")
     if all(isinstance(x, Quantized) and x.whole for x in (A, B)):
         return rounded(whole_product(A, B), np.float32 if dtype is None else dtype)
+    if dtype is None and isinstance(A, Quantized) != isinstance(B, Quantized):
+        dtype = dtypes.beside_quantized((B if isinstance(A, Quantized) else A).dtype)
     A, B = (dequantize(x) if isinstance(x, Quantized) else x for x in (A, B))
     if A.ndim == 1 and B.ndim == 1 and not (is_sparse(A) or is_sparse(B)):
         return dot(A, B, dtype=dtype)

@@ -34,7 +34,8 @@ def test_one_operand(kind, kernel, isa, tools):
 def test_other_dtypes(other, kernel, tools):
     W = tools.quantized((7, 13), {"dtype": "int8", "axis": 0})
     X = random_values("x", (13, 4), np.dtype(other))
-    assert_same(dg.matmul(W, X, kernel=kernel), dg.matmul(W.dequantize(), X))
+    named = other if other in ("float16", dg.bfloat16) else None  # activations keep their dtype
+    assert_same(dg.matmul(W, X, kernel=kernel), dg.matmul(W.dequantize(), X, dtype=named))
     assert_same(dg.matmul(W, X, kernel=kernel), reference.matmul(W, X))
     wide = "complex128" if "complex" in str(other) else "float64"
     assert_same(dg.matmul(W, X, dtype=wide), reference.matmul(W, X, dtype=wide))
@@ -69,6 +70,15 @@ def test_exact_sums_beyond_float32():
         B = dg.Quantized(np.full((k, 2), [255, 254], np.uint8), 1.0)
         expected = (k * 255 * np.array([[255, 254]])).astype(np.float32)
         assert_same(A @ B, expected)
+
+
+@pytest.mark.parametrize("k", [5, 33_025, 33_026, 40_000])
+def test_zero_points_beyond_32_bits(k):
+    """Differences of bytes reach 255, so that sums leave 32 bits from 33,026 on."""
+    A = dg.Quantized(np.full((2, k), [[255], [0]], np.uint8), 1.0, [[0]])
+    B = dg.Quantized(np.full((k, 3), [-128, 127, 1], np.int8), [[0.5, 2.0, 1.0]], [[127, -128, 0]])
+    assert_same(A @ B, reference.matmul(A, B))
+    assert_same(B.T @ A.T, reference.matmul(B.T, A.T))
 
 
 def test_panels(monkeypatch, tools):
@@ -118,6 +128,23 @@ def test_values_of_a_sparse_operand_beside_a_quantised_one(tools):
     assert_same(dg.matmul(S, W, values=V), stack)
     assert_same(dg.matmul(S, W, out=np.empty((6, 13), np.float32)), S @ W)
     assert_same(dg.matmul(S, W, dense=True), S @ W)
+
+
+@pytest.mark.parametrize("half", ["float16", dg.bfloat16])
+def test_half_activations_keep_their_dtype(half, tools):
+    """The product is that of `dequantize()`, rounded once to the dtype of the activations."""
+    W = tools.quantized((7, 13), {"dtype": "int8", "axis": 0})
+    X = random_values("x", (13, 4), np.float32).astype(half)
+    S = dg.CSR(random_values("s", (6, 7), np.float32, zeros=0.6)).astype(half)
+    wide = dg.matmul(W.dequantize(), X)
+    assert wide.dtype == np.float32
+    for product in (W @ X, dg.plan(W, X)(X), (X.T @ W.T).T):
+        assert product.dtype == X.dtype
+        assert_same(product, wide.astype(half))
+    assert_same(dg.matmul(W, X, dtype="float32"), wide)
+    assert (S @ W).dtype == X.dtype
+    assert_same(S @ W, reference.matmul(S, W))
+    assert dg.error_bound(W, X).max() > dg.error_bound(W, X, dtype="float32").max()
 
 
 def test_nonfinite_activations(tools):

@@ -21,6 +21,13 @@ VNNI_SPEED = 4.0
 PLAIN_SPEED = 4.0 / 6.0
 
 
+def flop_rate(machine: Machine, isa: str) -> float:
+    """Return the operations of a second on large operands, one thread."""
+    vnni = isa == "avx512" and "vnni" in _core.cpu_info()["features"]
+    speed = VNNI_SPEED if vnni else PLAIN_SPEED
+    return machine.flop_rate(isa, "float32") * gemm.EFFICIENCY * speed
+
+
 class GemmIntegers(Kernel):
     """Register tiles over groups of four elements along K.
 
@@ -45,9 +52,7 @@ class GemmIntegers(Kernel):
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
         m, k, n = problem.extents
-        vnni = isa == "avx512" and "vnni" in _core.cpu_info()["features"]
-        speed = VNNI_SPEED if vnni else PLAIN_SPEED
-        rate = machine.flop_rate(isa, "float32") * gemm.EFFICIENCY * speed
+        rate = flop_rate(machine, isa)
 
         def seconds(threads: int) -> float:
             arithmetic = 2.0 * m * k * n / rate

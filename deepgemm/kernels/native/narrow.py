@@ -27,9 +27,12 @@ EFFICIENCY = 0.95
 WIDENING = 0.3
 SCALING = 1.3
 # Seconds to copy an element into a panel.
-PACK_SECONDS = {16: 0.3e-9, 8: 0.2e-9, 4: 0.1e-9}
-# Share of the memory's rate that rows of a panel reach where they lie a row of the matrix apart.
-IN_PLACE_SHARE = 0.45
+PACK_SECONDS = {16: 0.4e-9, 8: 0.2e-9, 4: 0.15e-9}
+# Up to so many rows the weights are read where they stand (csrc/core/narrow.cpp).
+IN_PLACE_ROWS = 4
+# Share of the speed that is left where rows of a panel lie a row of the matrix apart: 13 GB/s of int8 instead
+# of 40, 9 instead of 29 of int4, 21 instead of 48 of float16.
+IN_PLACE_SHARE = 0.35
 # Rows along K that share a scale, at least: scales are kept in float32 for each of them and each column.
 LEAST_GROUP = 8
 
@@ -70,9 +73,7 @@ class _Narrow(Kernel):
             return "wants a matrix that is kept"
         return model.refuse_arithmetic(problem)
 
-    def seconds(
-        self, problem: Problem, machine: Machine, isa: str, read_share: float = 1.0
-    ) -> tuple[float, int]:
+    def seconds(self, problem: Problem, machine: Machine, isa: str, share: float = 1.0) -> tuple[float, int]:
         """Return the time of a call, weights being in panels, and its number of threads."""
         m, k, n = problem.extents
         rows, columns = (m, n) if problem.fixed == "right" else (n, m)
@@ -84,7 +85,7 @@ class _Narrow(Kernel):
         def seconds(threads: int) -> float:
             rate = machine.flop_rate(isa, "float32") * EFFICIENCY / (2.0 * lanes)
             busy = vectors * (rows + widened) / rate
-            return max(busy / threads, machine.read(nbytes, nbytes, threads) / read_share)
+            return max(busy / threads, machine.read(nbytes, nbytes, threads)) / share
 
         once, threads = model.best_threads(problem, machine, -(-columns // lanes), seconds)
         return once + model.call_seconds(problem, machine, ()), threads
@@ -114,7 +115,7 @@ class NarrowHalves(_Narrow):
             once, threads = self.seconds(problem, machine, isa)
             packing = self.packing(problem) / threads
             return Cost(once, packing, 0, self.nbytes(problem), threads, "packed")
-        stands = problem.fixed_spec.order == ("C" if problem.fixed == "right" else "F")
+        stands = _stands(problem)
         once, threads = self.seconds(problem, machine, isa, IN_PLACE_SHARE)
         return Cost(once + (0.0 if stands else self.packing(problem) / threads), 0.0, 0, 0, threads)
 
@@ -186,13 +187,20 @@ class QuantizedInPlace(QuantizedPanels):
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
         once, threads = self.seconds(problem, machine, isa, IN_PLACE_SHARE)
-        order = "C" if problem.fixed == "right" else "F"
-        stands = problem.fixed_spec.dtype in ("int8", "int4") and problem.fixed_spec.order == order
+        stands = problem.fixed_spec.dtype in ("int8", "int4") and _stands(problem)
         return Cost(once + (0.0 if stands else self.packing(problem) / threads), 0.0, 0, 0, threads)
 
     def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
         weights: Quantized = right if problem.fixed == "right" else left.T
         return _executable(problem, _integers(weights, isa, False))
+
+
+def _stands(problem: Problem) -> bool:
+    """Whether weights are read where they stand, their columns being adjacent."""
+    m, _, n = problem.extents
+    on_right = problem.fixed == "right"
+    rows, order = (m, "C") if on_right else (n, "F")
+    return rows <= IN_PLACE_ROWS and problem.fixed_spec.order == order
 
 
 def _executable(problem: Problem, matrix: _core.Narrow) -> Executable:

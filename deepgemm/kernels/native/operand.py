@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from ... import _core
+from ... import _core, dtypes
 from ...sparse import convert
 from ...sparse.resort import lines_of, sorting
 
@@ -160,14 +160,15 @@ def spec(problem: Problem) -> OperandSpec:
     return problem.left if problem.normal.side == "left" else problem.right
 
 
-def layout_name(problem: Problem, lines: Lines, kind: str = "") -> str | None:
+def layout_name(problem: Problem, lines: Lines, kind: str = "", narrow: bool = False) -> str | None:
     """Return the name of the layout that has S compressed by `lines` in the chain's dtype.
 
-    None if the operand is that already. Names speak of the operand, not of S: "csc" is a copy by
-    columns of what the user handed over, "values:float32" a copy of its values alone.
+    With `narrow` values keep the dtype in which they are stored. None if the operand is that already. Names
+    speak of the operand, not of S: "csc" is a copy by columns of what the user handed over,
+    "values:float32" a copy of its values alone.
     """
     operand, wanted = spec(problem), storage(problem, lines)
-    widened = "" if operand.dtype == problem.accumulator else f":{problem.accumulator}"
+    widened = "" if narrow or operand.dtype == problem.accumulator else f":{problem.accumulator}"
     if kind == "dense":
         return f"dense{widened}"
     if kind:
@@ -178,21 +179,22 @@ def layout_name(problem: Problem, lines: Lines, kind: str = "") -> str | None:
 
 
 def conversion(
-    problem: Problem, machine: Machine, lines: Lines, kind: str = ""
+    problem: Problem, machine: Machine, lines: Lines, kind: str = "", narrow: bool = False
 ) -> tuple[str | None, float, int]:
     """Return the name of a layout, the seconds that it still costs, and the bytes that it takes.
 
     A missing layout reads the operand, writes the copy, and pays for the disorder of its writes; with
     a donor only values are written. SELL and tiles of lines that are not stored need those lines first.
     """
-    operand, name = spec(problem), layout_name(problem, lines, kind)
+    operand, name = spec(problem), layout_name(problem, lines, kind, narrow)
     if name is None:
         return None, 0.0, 0
     nnz = problem.normal.nnz
+    itemsize = np.dtype(dtypes.canonical(operand.dtype)).itemsize if narrow else problem.itemsize
     if kind == "dense":
         nbytes = problem.normal.m * problem.normal.k * problem.itemsize
     else:
-        nbytes = nnz * (problem.itemsize + max(operand.index_bytes, 4))
+        nbytes = nnz * (itemsize + max(operand.index_bytes, 4))
     if name.startswith("values"):
         nbytes = nnz * problem.itemsize
     if name in operand.layouts:
@@ -212,12 +214,12 @@ def conversion(
     return name, seconds, nbytes
 
 
-def compressed(problem: Problem, array: Any, lines: Lines) -> Compressed:
+def compressed(problem: Problem, array: Any, lines: Lines, narrow: bool = False) -> Compressed:
     """Return the lines of S, from the operand itself or from a layout that is built if missing."""
     base = array.canonical()
     wanted = storage(problem, lines)
-    dtype = np.dtype(problem.accumulator)
-    name = layout_name(problem, lines)
+    dtype = base.dtype if narrow else np.dtype(problem.accumulator)
+    name = layout_name(problem, lines, narrow=narrow)
     if name is None:
         return Compressed(base.indptr, base.indices, base.data)
     cache = array._layouts

@@ -12,8 +12,9 @@ from ... import _core
 from ...fma import fma_unchecked
 from ...rounding import rounded
 from ...sparse.quantized import Quantized
+from ...sparse.quantized_blocks import spread
 from ..registry import Cost, Executable, Kernel
-from . import model, operand
+from . import gemm_integer, model, operand
 from .gemm import Gemm, addressable, gemm_seconds
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ PANEL_BYTES = 4 << 20
 TILE = 1024
 # Products below this are done by one thread: 20 µs, and waking a team costs more than half of it saves.
 LEAST_SHARED_FLOPS = 4e6
-# Whole numbers up to this magnitude are summed exactly, in any order, by kernels for float32.
-EXACT_FLOAT32 = 2**24
+# So many products of differences of bytes fit 32 bits.
+MOST_INT32 = (2**31 - 1) // 255**2
 
 
 class DequantizedPanels(Kernel):
@@ -100,10 +101,10 @@ class Dequantized(Kernel):
 
 
 class WholeGroups(Kernel):
-    """Sums whole numbers exactly within each group, by the dense kernels, and scales the sums in order.
+    """Sums products of stored integers exactly within each group, then takes zero points out and scales.
 
-    The dense kernels add in float32 where no partial sum of a group can exceed 2**24, else in float64: both
-    are exact there, in any order.
+    The sum of ``(a - za) (b - zb)`` is that of ``a b``, which the integer kernels give, less ``za`` times the
+    sum of the column, less ``zb`` times that of the row, plus ``k za zb``: all of them exact.
     """
 
     name = "whole_groups"
@@ -117,10 +118,14 @@ class WholeGroups(Kernel):
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
         m, k, n = problem.extents
-        once, threads = _gemm_seconds(problem, machine, isa)
+        rate = gemm_integer.flop_rate(machine, isa)
+        once, threads = model.best_threads(
+            problem, machine, m * n, lambda count: 2.0 * m * k * n / (rate * count)
+        )
         groups = max(1, -(-k // min(_inner_blocks(problem))))
         scaling = m * n * (groups * SCALE_SECONDS + (groups - 1) * FMA_SECONDS)
-        seconds = once + _dequantize_seconds(problem) + scaling
+        unpacking = sum(spec.structure.nnz for spec in (problem.left, problem.right) if _packed(spec))
+        seconds = once + model.call_seconds(problem, machine) + scaling + unpacking * UNPACK_SECONDS
         return Cost(seconds, 0.0, PANEL_BYTES, 0, threads)
 
     def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
@@ -168,43 +173,63 @@ class _WholeProduct:
     def __call__(self, other: Any, out: Any) -> Any:
         on_left = self._problem.fixed == "left"
         left, right = (self._fixed, other) if on_left else (other, self._fixed)
-        m, k, n = self._problem.extents
+        m, _, n = self._problem.extents
         result = np.empty((m, n), np.float32)
-        line_bytes = 4 * max(k, TILE)
-        for rows in _panels(m, line_bytes):
-            for columns in _panels(n, line_bytes):
+        for rows in _panels(m, 4 * TILE):
+            for columns in _panels(n, 4 * TILE):
                 result[rows, columns] = self._tile(left, right, rows, columns)
         return _deliver(result, self._problem, out)
 
     def _tile(self, left: Quantized, right: Quantized, rows: slice, columns: slice) -> Array:
         inner = left.shape[1]
         cuts = sorted({*range(0, inner, left.block[1]), *range(0, inner, right.block[0]), inner})
-        largest = _magnitude(left) * _magnitude(right) * min(left.block[1], right.block[0])
-        # float64 holds the sums of 2**37 such products, more than any memory has.
-        dtype = np.dtype(np.float32 if largest <= EXACT_FLOAT32 else np.float64)
         total = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.float32)
-        sums = np.empty(total.shape, dtype)
         with np.errstate(all="ignore"):
             for begin, end in pairwise(cuts):
-                group = slice(begin, end)
-                parts = left._whole_tile(rows, group, dtype), right._whole_tile(group, columns, dtype)
-                _gemm(self._isa, *parts, sums, _threads(self._problem))
+                sums = self._sums(left, right, rows, slice(begin, end), columns).astype(np.float32)
                 scale_left = left._of_tile(left.scales, rows, slice(begin, begin + 1))
                 scale_right = right._of_tile(right.scales, slice(begin, begin + 1), columns)
-                scale, rounded_sums = scale_left * scale_right, sums.astype(np.float32, copy=False)
+                scale = scale_left * scale_right
                 if begin == 0:  # fma(sum, scale, 0)
-                    np.multiply(rounded_sums, scale, out=total)
+                    np.multiply(sums, scale, out=total)
                 else:
-                    scale = np.broadcast_to(scale, total.shape)
-                    total = fma_unchecked(rounded_sums, scale, total)
+                    total = fma_unchecked(sums, np.broadcast_to(scale, total.shape), total)
         return total
+
+    def _sums(self, left: Quantized, right: Quantized, rows: slice, group: slice, columns: slice) -> Array:
+        """Return the exact sums of products of a group, on which no zero point changes."""
+        a, b = left._codes(rows, group), right._codes(group, columns)
+        length = group.stop - group.start
+        dtype = np.dtype(np.int32 if length <= MOST_INT32 else np.int64)
+        sums = self._product(a, b, dtype)
+        first = slice(group.start, group.start + 1)
+        zero_left, zero_right = _zeros(left, rows, first, dtype), _zeros(right, first, columns, dtype)
+        if zero_left is not None:
+            sums -= zero_left * self._product(np.ones((1, length), np.int8), b, dtype)
+        if zero_right is not None:
+            sums -= self._product(a, np.ones((length, 1), np.int8), dtype) * zero_right
+        if zero_left is not None and zero_right is not None:
+            sums += length * zero_left * zero_right
+        return sums
+
+    def _product(self, a: Array, b: Array, dtype: np.dtype[Any]) -> Array:
+        sums = np.empty((a.shape[0], b.shape[1]), dtype)
+        _gemm(self._isa, a, b, sums, _threads(self._problem))
+        return sums
+
+
+def _zeros(x: Quantized, rows: slice, columns: slice, dtype: np.dtype[Any]) -> Array | None:
+    """Return the zero points of a stretch of lines within one group, None where there are none."""
+    if x.zero_points is None:
+        return None
+    return spread(x.zero_points, x.block, rows, columns).astype(dtype)
 
 
 def _gemm(isa: str | None, left: Array, right: Array, out: Array, threads: int) -> None:
     """Write a dense product of one dtype by the native kernel."""
     runner = _core.Runner()
     runner._bind(
-        product=_core.gemm_product(isa, right, "right", False, right.dtype, right.dtype),
+        product=_core.gemm_product(isa, addressable(right), "right", False, left.dtype, out.dtype),
         other_side="left",
         other_shape=left.shape,
         other_dtype=left.dtype,
@@ -240,12 +265,6 @@ def _deliver(result: Array, problem: Problem, out: Any) -> Any:
     return out
 
 
-def _magnitude(x: Quantized) -> int:
-    """Return the largest magnitude of a value less its zero point."""
-    steps = 1 << {"int8": 8, "uint8": 8, "int4": 4, "uint4": 4, "int2": 2, "uint2": 2}[str(x.dtype)]
-    return steps // 2 if x.zero_points is None and str(x.dtype).startswith("int") else steps - 1
-
-
 def _layout(problem: Problem) -> str:
     return f"dequantized:{problem.accumulator}"
 
@@ -279,6 +298,9 @@ def _dequantize_seconds(problem: Problem) -> float:
     total = 0.0
     for spec in (problem.left, problem.right):
         if spec.scaling is not None:
-            packed = spec.dtype.endswith(("int4", "int2"))
-            total += spec.structure.nnz * (DEQUANTIZE_SECONDS + (UNPACK_SECONDS if packed else 0.0))
+            total += spec.structure.nnz * (DEQUANTIZE_SECONDS + (UNPACK_SECONDS if _packed(spec) else 0.0))
     return total
+
+
+def _packed(spec: OperandSpec) -> bool:
+    return spec.dtype.endswith(("int4", "int2"))

@@ -1,0 +1,58 @@
+#include "core/cast.h"
+
+#include <algorithm>
+
+#include "core/epilogue.h"
+#include "core/gemm_args.h"
+#include "core/kernel_table.h"
+#include "core/parallel.h"
+
+namespace deepgemm {
+namespace {
+
+constexpr std::int64_t kCastPerTask = 1 << 14;
+
+DenseView rows_of(const DenseView& v, std::int64_t first, std::int64_t last, DType dtype) {
+  const std::int64_t bytes = first * v.row_stride * static_cast<std::int64_t>(size_of(dtype));
+  return {static_cast<char*>(v.data) + bytes, last - first, v.cols, v.row_stride, v.col_stride};
+}
+
+// Packing a left operand of as many rows as a panel has widens it and puts the rows of `from` side by side.
+void widen(const FoundKernel& pack, const DenseView& from, const DenseView& to) {
+  const GemmPackArgs args{from.data, from.cols, from.col_stride, from.rows, from.row_stride,
+                          from.cols, 1,         to.data,         0};
+  pack.run(&args, 0, 1, 0, nullptr);
+}
+
+}  // namespace
+
+void cast(const DenseView& from, DType stored, const DenseView& to, DType target, Isa highest, int threads) {
+  if (to.rows == 0 || to.cols == 0) return;
+  const bool widens = target == DType::f32;
+  const DenseView& plain = widens ? to : from;  // the side that is contiguous
+  if (plain.cols == 1 ? plain.rows > 1 : plain.col_stride != 1) {
+    return cast(from.transposed(), stored, to.transposed(), target, highest, threads);
+  }
+  const FoundKernel kernel = widens ? find_kernel(KernelId::gemm_pack_left, stored, IndexType::i32, highest)
+                                    : find_kernel(KernelId::epilogue, target, IndexType::i32, highest);
+  const std::int64_t elements = to.rows * to.cols;
+  // A single row is cut like a column.
+  const bool one = to.rows == 1;
+  const std::int64_t extent = one ? to.cols : to.rows;
+  const std::int64_t tasks = std::min(parallel::task_count(threads, elements, kCastPerTask), extent);
+  parallel::run(threads, tasks, [&](std::int64_t task, int thread) {
+    const std::int64_t first = extent * task / tasks, last = extent * (task + 1) / tasks;
+    const auto piece = [&](const DenseView& v, DType dtype) {
+      return one ? rows_of(v.transposed(), first, last, dtype).transposed() : rows_of(v, first, last, dtype);
+    };
+    const DenseView source = piece(from, stored), goal = piece(to, target);
+    if (widens) {
+      widen(kernel, source, goal);
+    } else {
+      const EpilogueArgs args{source, goal, {}};  // without terms it rounds
+      kernel.run(&args, 0, goal.rows, thread, nullptr);
+    }
+  });
+}
+
+}  // namespace deepgemm
