@@ -110,7 +110,7 @@ class Gemm(Kernel):
             once += packing_seconds(problem, machine, fixed, threads) + machine.read(other, other, threads)
             return Cost(once, conversion, WORKSPACE * threads, nbytes, threads, name)
         packing = packing_seconds(problem, machine, fixed, threads)
-        if problem.reuse is not None:
+        if problem.reuse is not None and not _thin(problem):
             return Cost(once, packing, WORKSPACE * threads, fixed, threads, "packed")
         return Cost(once + packing, 0.0, WORKSPACE * threads, 0, threads)
 
@@ -130,12 +130,19 @@ class Gemm(Kernel):
         other, out = (
             (np.dtype(problem.other_spec.dtype), np.dtype(problem.output)) if narrow else (chain, chain)
         )
-        if problem.reuse is None:
-            return Executable(_core.gemm_product(isa, fixed, problem.fixed, False, other, out))
+        if problem.reuse is None or _thin(problem):
+            kept = fixed if problem.reuse is None else fixed.copy()
+            return Executable(_core.gemm_product(isa, kept, problem.fixed, False, other, out))
         # Only right operands are packed; a left one is the right one of the transposed product.
         on_left = problem.fixed == "left"
         packed = _core.pack_right(isa, fixed.T if on_left else fixed, chain)
         return Executable(_core.packed_product(packed, on_left, other, out), transposed=on_left)
+
+
+def _thin(problem: Problem) -> bool:
+    """Whether the fixed operand is so thin that in panels it would make the other one be packed instead."""
+    m, _, n = problem.extents
+    return (m if problem.fixed == "left" else n) <= LEAST_PACKED
 
 
 class DenseAsCsr(Kernel):
