@@ -261,8 +261,8 @@ void narrow_block_scaled(const void* raw, int64_t begin, int64_t end, int, void*
 // Squares of so many rows and columns at a time: lines that are read or written in part stay in L1.
 constexpr int64_t kPackRows = 64;
 
-// Strides are values, not read through a pointer: each byte that is written might change them otherwise, and an
-// element took 4 to 7 ns instead of 0.13.
+// Strides are values, not read through a pointer: each byte that is written might change them otherwise, and
+// an element took 4 to 7 ns instead of 0.13.
 template <class U>
 DG_INLINE void pack_panel(const U* from, int64_t row_stride, int64_t col_stride, int64_t rows, int64_t cols,
                           U flip, U* __restrict to) {
