@@ -107,7 +107,11 @@ def test_comparison_with_other_things():
             TypeError,
             r"outer would mix segments; methods of Ragged, such as",
         ),
-        (lambda r: np.matmul(r, np.eye(2)), TypeError, "matmul is no element-wise function"),
+        (
+            lambda r: np.matmul(r, np.eye(2), dtype=np.float64),
+            TypeError,
+            "matmul is no element-wise function",
+        ),
         (
             lambda r: np.add(r, 1, out=np.zeros(3)),
             TypeError,
