@@ -56,6 +56,11 @@ PyObject* call(PyObject* self, PyObject* args, PyObject* kwargs) {
     }
     py::object other = py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(args, 0));
     if (!is_array(other.ptr())) other = py::module_::import("numpy").attr("asarray")(other);
+    if (!is_plain_array(other.ptr()) &&
+        py::isinstance(other, py::module_::import("numpy").attr("ma").attr("MaskedArray"))) {
+      raise("DTypeError", s->operation + ": " + s->other_name +
+                              " is a masked array; fill it first, for example with .filled(0)");
+    }
     check_other(*s, other.ptr());
     if (out != nullptr) check_out(*s, out, other.ptr());
     return multiply(*s, other.ptr(), out);

@@ -49,7 +49,9 @@ class Pieces {
         for (std::int64_t part = 0; part < parts; ++part) {
           const std::int64_t begin = tiles * part / parts * tile_rows_;
           const std::int64_t end = std::min(tiles * (part + 1) / parts * tile_rows_, rows_of(s));
-          if (filled >= per_task_) {
+          // Each piece packs its keys anew, so that pieces are more work than total_: the last task takes
+          // what is left.
+          if (filled >= per_task_ && tasks_ < kTasksPerThread * threads_ + 2) {
             starts_[tasks_++] = at;
             filled = 0;
           }

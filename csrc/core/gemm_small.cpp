@@ -15,11 +15,11 @@ constexpr std::int64_t kMostWork = std::int64_t{1} << 19;
 constexpr std::int64_t kMostRightBytes = 32 << 10;
 // Multiply-adds in lanes without a column, from which on turning the product over is cheaper.
 constexpr std::int64_t kMostIdle = std::int64_t{1} << 16;
-// Multiply-adds in vectors that one member, and one task of members, is worth at least.
 // A result of so few vectors of columns is not worth packing A for (20000 x 64 x 64 191 GFLOP/s by packing, a
 // thread). Its rows are cut into blocks of a few tiles on every ISA.
 constexpr std::int64_t kTallVectors = 4;
 constexpr std::int64_t kBlockRows = 84;
+// Multiply-adds in vectors that one member, and one task of members, is worth at least.
 constexpr std::int64_t kMemberVectors = 64;
 constexpr std::int64_t kTaskVectors = std::int64_t{1} << 16;
 

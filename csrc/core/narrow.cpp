@@ -170,7 +170,8 @@ Status NarrowMatrix::multiply(const DenseView& a, DType left, const DenseView& c
     }
     NarrowArgs here = args;
     for (std::int64_t panel = begin; panel < end; ++panel) {
-      // The kernel counts panels of scales and of C from the first one: `b` is moved back as far.
+      // The kernel counts panels from the first one. In place `b` is that one; a panel packed here stands
+      // alone, so that the step between panels is 0.
       const std::int64_t size = static_cast<std::int64_t>(size_of(source_.dtype));
       if (in_place(panel, c.rows)) {
         here.b = static_cast<const char*>(source_.data.data);

@@ -21,6 +21,7 @@ constexpr std::int64_t kEntries = 1024;
 constexpr std::int64_t kRows = 64;
 // What a widened panel of X may take: in L2, or more where its rows are many.
 constexpr std::int64_t kPanelBytes = 8 << 20;
+constexpr std::int64_t kScratchBytes = 64 << 20;
 constexpr std::int64_t kFloat = sizeof(float);
 // csr_vector looks a few entries past the end of a row.
 constexpr std::int64_t kBeyond = 16;
@@ -61,6 +62,8 @@ class NarrowRows final : public Product {
     const bool direct = out_ == DType::f32 && (y.col_stride == 1 || y.cols == 1);
     const std::int64_t values_bytes = whole_lines((std::max(longest_, kEntries) + kBeyond) * kFloat);
     const std::int64_t each = values_bytes + (direct ? 0 : whole_lines(kRows * width * kFloat));
+    // A long row is widened whole: rather fewer threads than one such stretch for each of many.
+    threads = static_cast<int>(std::clamp<std::int64_t>(kScratchBytes / each, 1, threads));
     const Workspace memory(static_cast<std::size_t>(panel_bytes + threads * each));
     char* const scratch = static_cast<char*>(memory.data());
     if (scratch == nullptr) return Status::no_memory;

@@ -39,7 +39,8 @@ Status run(const DenseView& x, const DenseView& y, const Wanted& wanted, int thr
   const std::int64_t size = static_cast<std::int64_t>(wanted.size);
   const std::int64_t given = wanted.stored + (x.rows + y.rows) * x.cols * size;
   const std::int64_t budget = std::max(kFreeBytes, given / 12);
-  const bool tiles_y = needs_packing(y) && wanted.tile_unit > 0;
+  const bool tiles_y = needs_packing(y) && wanted.tile_unit > 0 &&
+                       std::max(kTileRows, wanted.tile_unit) * kRowBytes * threads <= budget;
   const bool packs_y = needs_packing(y) && !tiles_y;
   bool packs_x = needs_packing(x) || wanted.aligned_x;
   // A copy for alignment alone must not make panels narrower than they would be.

@@ -299,8 +299,8 @@ class Attention {
     return total.everywhere();
   }
 
-  // Lanes [skip, n), zeros elsewhere: the exponential of -inf is one, unless the largest score is nan or
-  // -inf.
+  // Lanes [skip, n), zeros elsewhere. The exponential of -inf is 0 already, unless the largest score is nan
+  // or -inf.
   DG_INLINE static vec only(vec e, int skip, int n) {
     if (skip <= 0) return V::fma_n(e, V::set1(T(1)), V::zero(), n);
     T lanes[W];

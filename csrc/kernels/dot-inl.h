@@ -2,6 +2,7 @@
 //
 // Counts: one FMA for each position. In cache the chains are the limit: 16 floats are one AVX-512
 // vector, so one vector for each latency of FMA (4 cycles).
+#pragma once
 
 #include "core/gemm_args.h"
 #include "kernels/common-inl.h"

@@ -58,6 +58,8 @@ def read(
     if len(gradient) != len(found.segments):
         raise ShapeError(f"{op}: grad has {len(gradient)} rows, but there are {len(found.segments)} bags")
     ids, offsets, lengths, factors = _bags.core_part(found)
+    if num_rows == 0 and out_of_range == "zero":  # every id stands for a row of zeros
+        ids, offsets, lengths = ids[:0], np.zeros_like(offsets), None
     order = _core.order_ids(ids, offsets, lengths, num_rows, padding, out_of_range)
     if isinstance(order, int):
         _bags.refuse_id(op, "", found, order, num_rows)

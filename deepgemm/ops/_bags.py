@@ -104,10 +104,10 @@ def with_weights(op: str, name: str, bags: Bags, weights: Any, chain: np.dtype[A
         return bags
     if weights is None:
         given = bags.weights
-    elif isinstance(weights, Ragged | list):
+    elif isinstance(weights, Ragged) or _is_list_of_bags(weights):
         bags, given = _matched(op, name, bags, Ragged(weights))
     else:
-        given = plain_array(op, name, weights)
+        given = _flat(bags, plain_array(op, name, weights))
     if not (given.dtype.kind in "iub" or is_float(given.dtype)):
         raise DTypeError(f"{op}: {name} has dtype {given.dtype}, expected real numbers")
     if given.shape != bags.ids.shape:
@@ -118,6 +118,18 @@ def with_weights(op: str, name: str, bags: Bags, weights: Any, chain: np.dtype[A
         raise UnsupportedError(f"{op}: {name} are given, but mode 'max' takes rows as they are")
     made = given if given.dtype == chain else rounded(given, chain)
     return bags._replace(weights=np.ascontiguousarray(made))
+
+
+def _is_list_of_bags(weights: Any) -> bool:
+    """Whether there is a list for each bag, rather than a number for each id."""
+    return isinstance(weights, list) and bool(weights) and hasattr(weights[0], "__len__")
+
+
+def _flat(bags: Bags, weights: Array) -> Array:
+    """Return weights one after the other, if they are a matrix with a row for each bag that fits it."""
+    if weights.ndim != 2 or len(weights) != len(bags.segments):
+        return weights
+    return weights.reshape(-1) if bool((bags.segments.lengths == weights.shape[1]).all()) else weights
 
 
 def _matched(op: str, name: str, bags: Bags, weights: Ragged) -> tuple[Bags, Array]:

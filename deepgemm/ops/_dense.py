@@ -20,8 +20,6 @@ __all__ = ["check_out", "multiply"]
 
 Array = npt.NDArray[Any]
 
-# What serves such a product: real and complex numbers, 8-bit integers, and all other numbers.
-KERNELS = ("gemm_packed", "gemm_integers", "numpy_blas")
 # Steps that NumPy may take to tell whether two arrays overlap.
 MOST_WORK = 10000
 
@@ -51,13 +49,18 @@ def multiply(
     shape = _check_stacks(op, left, right)
     chain, output = request.output_dtype(op, left.dtype, right.dtype, left.shape[-1], wanted.dtype)
     placed = None if epilogue is None else epilogue.placed(shape, chain)
-    _check_forced(op, wanted)
+    serving = "numpy_blas"
+    if chain.char in "fdFD":
+        serving = "gemm_packed"
+    elif _core.serves_dense(left.dtype, right.dtype, output):
+        serving = "gemm_integers"
+    _check_forced(op, wanted, serving)
     if out is not None:
         check_out(op, out, shape, output, left, right, *(placed.arrays if placed else ()))
     if env.verbose:
-        kernel = f"gemm_packed at {wanted.choice.isa or _core.best_isa()}"
-        log(Report(f"no plan for {op}", (("chosen", kernel),)))
-    if chain.char not in "fdFD" and not _core.serves_dense(left.dtype, right.dtype, output):
+        at = "" if serving == "numpy_blas" else f" at {wanted.choice.isa or _core.best_isa()}"
+        log(Report(f"no plan for {op}", (("chosen", serving + at),)))
+    if serving == "numpy_blas":
         # No order of summation can change the result of other integers, or of bool.
         wide = np.matmul(left.astype(chain, copy=False), right.astype(chain, copy=False))
         return _delivered(wide, output, out)
@@ -120,12 +123,12 @@ def _addressable(array: Array) -> Array:
     return array if _stepped(array) else array.copy()
 
 
-def _check_forced(op: str, wanted: request.Options) -> None:
+def _check_forced(op: str, wanted: request.Options, serving: str) -> None:
     choice = wanted.choice
-    if choice.arithmetic is not None or choice.algorithm not in (None, *KERNELS):
+    if choice.arithmetic is not None or choice.algorithm not in (None, serving):
         raise UnsupportedError(
             f"{op}: {choice.argument} cannot be obeyed, stacks of dense operands and products with an "
-            f"epilogue are done by one of {', '.join(KERNELS)}"
+            f"epilogue of these dtypes are done by {serving}"
         )
 
 

@@ -12,6 +12,7 @@ from ..dtypes import canonical, is_float
 from ..errors import DTypeError, ShapeError, UnsupportedError
 from ..planner.problem import Problem
 from ..rounding import rounded
+from ..sparse.validate import plain_array
 
 __all__ = ["ACTIVATIONS", "Epilogue", "Placed", "epilogue_of", "finished"]
 
@@ -77,7 +78,7 @@ class Epilogue(NamedTuple):
         """
         if chain.name not in CHAINS:
             raise UnsupportedError(
-                f"{self.op}: {self} follow products that accumulate in {' or '.join(CHAINS)}, "
+                f"{self.op}: {self} can follow products that accumulate in {' or '.join(CHAINS)}, "
                 f"this one accumulates in {chain}"
             )
         addend, scale, bias = (self._placed(name, term, shape, chain) for name, term in self._terms())
@@ -193,7 +194,7 @@ def _number(op: str, name: str, value: Any) -> float:
 def _real(op: str, name: str, value: Any) -> Array | None:
     if value is None:
         return None
-    array = np.asarray(value)
+    array = plain_array(op, name, value)
     dtype = canonical(array.dtype, f"{op}: {name}")
     if not is_float(dtype) and dtype.kind not in "iu":
         raise DTypeError(f"{op}: {name} has dtype {dtype}, expected real numbers")

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from ..config import forced_isa
 from ..dtypes import bfloat16, canonical, is_float
 from ..errors import DTypeError, ShapeError
 from ..rounding import rounded
 from ..sparse.quantized import Quantized
 from . import _bags, _tables
+from . import _request as request
 
 __all__ = ["embedding_bag"]
 
@@ -52,8 +52,9 @@ def embedding_bag(
     mode : {"sum", "mean", "max"}
         How rows are joined. The mean divides by the number of ids, whatever their weights.
     weights : array_like or Ragged, optional
-        One real number for each id (a list of them, or None, for each of several tables). They are rounded
-        to the chain's dtype: float64 for float64 tables, else float32. Not with "max".
+        One real number for each id (a list of them, or None, for each of several tables): in one row, as
+        bags of their own, or beside a matrix of ids in a matrix, as PyTorch's `per_sample_weights`. They are
+        rounded to the chain's dtype: float64 for float64 tables, else float32. Not with "max".
     padding_idx : int, optional
         Ids of this row are left out and not counted; -1 is the last row, as in PyTorch. One for all tables,
         or a list.
@@ -89,10 +90,11 @@ def embedding_bag(
     Notes
     -----
     O(ids n), and one read of each row named. With ``acc = fma(weight, row, acc)`` in the order of the ids,
-    the mean divided once, then one rounding: a sum is what `CSR @ table` gives, bit for bit. Rows are
-    dequantised in registers. Every id is compared with the number of rows before it is used. Threads split
-    the bags by their ids, and the columns of a bag that is much longer than the others; a call with many
-    tables is one job.
+    the mean divided once, then one rounding: a sum is what `CSR @ table` gives, bit for bit, where the ids
+    of each bag ascend and none comes twice (a CSR of them is sorted, and adds up the weights of duplicates,
+    before it is multiplied). Rows are dequantised in registers. Every id is compared with the number of rows
+    before it is used. Threads split the bags by their ids, and the columns of a bag that is much longer than
+    the others; a call with many tables is one job.
 
     Examples
     --------
@@ -137,7 +139,8 @@ def embedding_bag(
         (found.parts, *_bags.core_part(read), padding)
         for found, (read, padding) in zip(tables, features, strict=True)
     ]
-    outcome = _core.bags(mode, forced_isa(), parts, out_of_range, result)
+    isa = request.one_kernel_options(op, None, None, None).choice.isa
+    outcome = _core.bags(mode, isa, parts, out_of_range, result)
     if not isinstance(outcome, str):
         number, position = outcome
         where = f"bags[{number}]: " if several else ""

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from ..config import forced_isa
 from . import _bag_gradients
 from . import _request as request
 
@@ -86,5 +85,6 @@ def embedding_bag_grad(
     values = np.empty((len(named.rows), gradient.shape[1]), gradient.dtype)
     table = (gradient, str(gradient.dtype), gradient.shape[1], None, None, None)
     part = (table, named.bags, named.offsets, None, named.weights, -1)
-    _core.bags("sum", forced_isa(), [part], "raise", values)
+    isa = request.one_kernel_options(op, None, None, None).choice.isa
+    _core.bags("sum", isa, [part], "raise", values)
     return named.rows, values

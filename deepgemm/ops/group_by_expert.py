@@ -65,7 +65,8 @@ class ExpertGroups:
         outputs : Ragged
             Rows in the segments of `tokens`, of any shape.
         dtype : dtype_like, optional
-            Dtype of the result; by default that of `outputs`, or float32 for float8.
+            Dtype of the result; by default that of `outputs`, float32 for float8, and for integers that of
+            their product with the weights.
 
         Returns
         -------
@@ -106,8 +107,8 @@ class ExpertGroups:
             )
         values = outputs.packed().values
         flat = values.reshape(len(values), math.prod(outputs.row_shape))
-        if dtype is None:
-            dtype = accumulator(values.dtype, values.dtype) if values.dtype.itemsize == 1 else values.dtype
+        if dtype is None and is_float(values.dtype) and values.dtype.itemsize > 1:
+            dtype = values.dtype
         result: Array = matmul(self._back, flat, dtype=dtype)
         return result.reshape(self._back.shape[0], *outputs.row_shape)
 

@@ -13,6 +13,7 @@ from ..dtypes import canonical
 from ..errors import DTypeError, FormatError, ShapeError
 from ..sparse.core import Factor
 from ..sparse.ragged import Ragged
+from ..sparse.validate import plain_array
 from . import _request as request
 from ._segment_products import Array, finished, is_native, multiply, readable, rows_of, written
 from .matmul import matmul
@@ -110,10 +111,7 @@ def _matrices(weights: Any) -> Array | list[Any]:
         isinstance(matrix, np.ndarray | Factor) or scipy.sparse.issparse(matrix) for matrix in weights
     ):
         return [request.matrix(OP, f"weights[{i}]", matrix) for i, matrix in enumerate(weights)]
-    try:
-        array = np.asarray(weights)
-    except ValueError as error:
-        raise ShapeError(f"{OP}: weights is no array: {error}") from None
+    array = plain_array(OP, "weights", weights)
     if array.ndim != 3 and not (isinstance(weights, list | tuple) and not weights):
         raise ShapeError(f"{OP}: weights has {array.ndim} dimensions, expected 3, (segments, k, n)")
     if not array.size and array.ndim == 1:
@@ -195,8 +193,9 @@ def _one_by_one(flat: Ragged, matrices: list[Any], columns: int, wanted: request
     """Return the products with weights that keep plans of their own."""
     outputs = []
     for number, matrix in enumerate(matrices):
+        named = request.named_output(flat, matrix, wanted.dtype)
         _, output = request.output_dtype(
-            OP, flat.dtype, request.arithmetic_dtype(matrix), matrix.shape[0], wanted.dtype
+            OP, flat.dtype, request.arithmetic_dtype(matrix), matrix.shape[0], named
         )
         outputs.append(output)
         if output != outputs[0]:

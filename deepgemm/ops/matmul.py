@@ -1,9 +1,8 @@
-"""`matmul` and the operator `@`: find or make the plan of a product, run it, and keep its account."""
+"""`matmul` and the operator `@`: which kind of product it is, and who does it."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 from typing import Any
 
 import numpy as np
@@ -14,32 +13,29 @@ from .. import _core
 from ..config import Settings
 from ..errors import UnsupportedError
 from ..planner import machine as machines
-from ..planner.account import FOR_GOOD, Account, settle, terms
+from ..planner.account import FOR_GOOD
 from ..planner.decision import decide
-from ..planner.plan import Plan, build
+from ..planner.plan import build
 from ..planner.problem import Side
 from ..rounding import rounded
 from ..sparse.base import SparseArray, register_product
 from ..sparse.core import Factor
 from ..sparse.quantized import Quantized
 from ..sparse.ragged.products import register_ragged_product
-from . import _dense, batch
+from . import _dense
 from . import _kernels as _kernels
 from . import _request as request
 from . import _specs as specs
 from ._budget import budget_of
 from ._dense_result import dense_product
 from ._epilogue import Epilogue, epilogue_of, finished
+from ._kept_plans import planned
 from ._sparse_product import sparse_product
 from .ragged_product import is_ragged, operand_of_operator, ragged_product
 from .sddmm import masked
 from .values import weighted
 
 __all__ = ["matmul"]
-
-# Plans kept with an operand. A caller who multiplies by ever new shapes must not fill the memory.
-MOST_PLANS = 16
-MOST_ACCOUNTS = 64
 
 
 def matmul(
@@ -218,21 +214,22 @@ def matmul(
     left = request.operand("matmul", "A", A, stacks=True)
     right = request.operand("matmul", "B" if isinstance(B, Factor) else "X", B, stacks=True)
     left, right, wanted = _beside_sparse(left, right, wanted)
+    two_sparse = isinstance(left, SparseArray) and isinstance(right, SparseArray)
+    if memory_budget is not None and not two_sparse:
+        raise UnsupportedError(
+            "matmul: memory_budget= is for two sparse operands, whose result has no size known before"
+        )
     if ending is not None:
-        return _with_epilogue(left, right, out, wanted, env, values, dense, ending)
+        return _with_epilogue(left, right, out, wanted, env, values, ending)
     if values is not None:
         return weighted(
             "matmul", left, right, values, out, wanted, lambda a, b: _multiply(a, b, None, wanted, env)
         )
-    if isinstance(left, SparseArray) and isinstance(right, SparseArray):
+    if two_sparse:
         granted = budget_of("matmul", memory_budget)
         if dense or out is not None:
             return dense_product(left, right, out, wanted, env, granted)
         return sparse_product(left, right, wanted, env, granted)
-    if memory_budget is not None:
-        raise UnsupportedError(
-            "matmul: memory_budget= is for two sparse operands, whose result has no size known before"
-        )
     return _multiply(left, right, out, wanted, env)
 
 
@@ -271,9 +268,9 @@ def _multiply(left: Any, right: Any, out: Any, wanted: request.Options, env: Set
     if isinstance(left, Quantized) and isinstance(right, Quantized):
         return _both_quantized(left, right, out, wanted, env)
     if isinstance(left, Factor):
-        return _planned(left, "left", right, wanted, env)(right, out=out)
+        return planned(left, "left", right, wanted, env)(right, out=out)
     if isinstance(right, Factor):
-        return _planned(right, "right", left, wanted, env)(left, out=out)
+        return planned(right, "right", left, wanted, env)(left, out=out)
     return _both_dense(left, right, out, wanted, env)
 
 
@@ -284,14 +281,13 @@ def _with_epilogue(
     wanted: request.Options,
     env: Settings,
     values: Any,
-    dense: bool,
     ending: Epilogue,
 ) -> Any:
     both_ours = isinstance(left, Factor) and isinstance(right, Factor)
-    if both_ours or (left.ndim == right.ndim == 1) or values is not None or dense:
+    if both_ours or (left.ndim == right.ndim == 1) or values is not None:
         raise UnsupportedError(
-            f"matmul: {ending} can follow the product of two dense operands, or of a sparse or quantised "
-            "matrix with a dense one"
+            f"matmul: {ending} can follow the product of two dense operands, not both vectors, or of a "
+            "sparse or quantised matrix with a dense one, without values="
         )
     if not isinstance(left, Factor) and not isinstance(right, Factor):
         return _dense.multiply("matmul", left, right, out, wanted, env, ending)
@@ -302,7 +298,8 @@ def _with_epilogue(
     product = _multiply(left, right, None, wanted._replace(dtype=chain), env)
     placed = ending.placed(product.shape, chain)
     if out is not None:
-        _dense.check_out("matmul", out, product.shape, output, *placed.arrays)
+        dense_ones = [operand for operand in (left, right) if not isinstance(operand, Factor)]
+        _dense.check_out("matmul", out, product.shape, output, *dense_ones, *placed.arrays)
     return finished(product, placed, output, out, wanted.choice.isa, request.thread_count(wanted))
 
 
@@ -315,7 +312,7 @@ def _left_product(array: Factor, other: Any) -> Any:
     wanted = request.default_options(env)
     if isinstance(value, Factor):
         return _both_ours(array, value, wanted, env)
-    plan = _planned(array, "left", value, wanted, env)
+    plan = planned(array, "left", value, wanted, env)
     array._recent_left = plan
     return plan(value)
 
@@ -329,7 +326,7 @@ def _right_product(array: Factor, other: Any) -> Any:
     wanted = request.default_options(env)
     if isinstance(value, Factor):
         return _both_ours(value, array, wanted, env)
-    plan = _planned(array, "right", value, wanted, env)
+    plan = planned(array, "right", value, wanted, env)
     array._recent_right = plan
     return plan(value)
 
@@ -342,68 +339,6 @@ def _operator_operand(name: str, other: Any) -> Any:
             if other.dtype == object:
                 return NotImplemented
     return request.operand("matmul", name, other, stacks=True)
-
-
-def _planned(owner: Factor, fixed: Side, other: Any, wanted: request.Options, env: Settings) -> Plan:
-    """Return the plan of `owner` with operands like `other`: the kept one, unless its account is due."""
-    flags = other.flags
-    order = 0 if flags.c_contiguous else 1 if flags.f_contiguous else 2
-    key = (fixed, other.shape, other.dtype, order, wanted, _core.limit(), env.check)
-    plans = owner._plans
-    plan: Plan | None = plans.get(key)
-    if plan is not None and not plan._account[3]:
-        return plan
-    return _new_plan(owner, fixed, other, wanted, env, key)
-
-
-def _new_plan(
-    owner: Factor, fixed: Side, other: Any, wanted: request.Options, env: Settings, key: Any
-) -> Plan:
-    if isinstance(owner, Quantized):
-        batch.refuse_stacks("matmul", *((owner, other) if fixed == "left" else (other, owner)))
-    seen = batch.shown(other, fixed, request.arithmetic_dtype(owner))
-    left, right = (owner, seen) if fixed == "left" else (seen, owner)
-    request.check_shapes("matmul", left, right)
-    owner._check_fresh()
-    plans = owner._plans
-    before: Plan | None = plans.pop(key, None)
-    _settle(owner, key, before)
-    account: Account = owner._accounts.get(key) or _NEW
-    measured, problem = account.measured, None
-    if before is not None:
-        problem = request.problem_again(before.problem, owner, measured, env)
-    if problem is None:
-        stack = other.shape if other.ndim > 2 else ()
-        problem = request.problem_of(
-            "matmul", left, right, fixed, wanted, env, measured=measured, stack=stack
-        )
-    decision = decide(problem, machines.current(env.cache_dir))
-    look = specs.LOOK_SECONDS if specs.unseen(owner) else math.inf
-    plan = build(decision, left, right, terms(decision.choice, account, look), wanted.threads, env)
-    chosen = decision.choice.candidate
-    if chosen.conversion and owner._accounts:
-        for kind, kept in list(owner._accounts.items()):
-            owner._accounts[kind] = kept.without(chosen.layout)
-    while len(plans) >= MOST_PLANS:
-        oldest = next(iter(plans), None)
-        _settle(owner, oldest, plans.pop(oldest, None))
-    plans[key] = plan
-    return plan
-
-
-_NEW = Account()
-
-
-def _settle(owner: Factor, key: Any, plan: Plan | None) -> None:
-    """Enter what a plan has cost into the operand's account."""
-    if plan is None:
-        return
-    calls, lost, fastest, _ = plan._account
-    accounts = owner._accounts
-    before = accounts.pop(key, _NEW)
-    while len(accounts) >= MOST_ACCOUNTS:
-        accounts.pop(next(iter(accounts)), None)
-    accounts[key] = settle(before, plan.decision.choice, calls, lost, fastest)
 
 
 def _both_ours(left: Factor, right: Factor, wanted: request.Options, env: Settings) -> Any:

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from ..config import forced_isa
 from ..errors import DTypeError, FormatError, ShapeError
 from . import _bag_gradients, _tables
+from . import _request as request
 
 __all__ = ["adagrad", "rowwise_adagrad", "sgd"]
 
@@ -72,7 +72,7 @@ def sgd(
     """
     op = "optim.sgd"
     chain = _checked_table(op, table)
-    rate = _number(op, "lr", lr, -math.inf)
+    rate = finite_number(op, "lr", lr, -math.inf)
     named = _bag_gradients.read(
         op, grad, bags, len(table), mode, weights, padding_idx, out_of_range, include_last_offset, chain
     )
@@ -100,7 +100,8 @@ def adagrad(
     table, grad, bags, lr, mode, weights, padding_idx, out_of_range, include_last_offset
         As for `sgd`.
     state_sum : numpy.ndarray, shape (m, n)
-        Written: the sums of squares, zeros at first. float64 for a float64 table, else float32.
+        Written: the sums of squares, zeros at first. float64 for a float64 table, else float32. It shares no
+        memory with the table.
     eps : float
         Added to the root; 1e-10 as in PyTorch.
 
@@ -125,8 +126,8 @@ def adagrad(
     """
     op = "optim.adagrad"
     chain = _checked_table(op, table)
-    rate, epsilon = _number(op, "lr", lr, -math.inf), _number(op, "eps", eps, 0.0)
-    _checked(op, "state_sum", state_sum, chain, table.shape)
+    rate, epsilon = finite_number(op, "lr", lr, -math.inf), finite_number(op, "eps", eps, 0.0)
+    _checked(op, "state_sum", state_sum, chain, table, table.shape)
     named = _bag_gradients.read(
         op, grad, bags, len(table), mode, weights, padding_idx, out_of_range, include_last_offset, chain
     )
@@ -154,7 +155,8 @@ def rowwise_adagrad(
     table, grad, bags, lr, mode, weights, padding_idx, out_of_range, include_last_offset
         As for `sgd`.
     state_sum : numpy.ndarray, shape (m,)
-        Written: one number for each row, zeros at first. float64 for a float64 table, else float32.
+        Written: one number for each row, zeros at first. float64 for a float64 table, else float32. It
+        shares no memory with the table.
     eps : float
         Added to the root; 1e-8 as in FBGEMM.
 
@@ -178,8 +180,8 @@ def rowwise_adagrad(
     """
     op = "optim.rowwise_adagrad"
     chain = _checked_table(op, table)
-    rate, epsilon = _number(op, "lr", lr, -math.inf), _number(op, "eps", eps, 0.0)
-    _checked(op, "state_sum", state_sum, chain, table.shape[:1])
+    rate, epsilon = finite_number(op, "lr", lr, -math.inf), finite_number(op, "eps", eps, 0.0)
+    _checked(op, "state_sum", state_sum, chain, table, table.shape[:1])
     named = _bag_gradients.read(
         op, grad, bags, len(table), mode, weights, padding_idx, out_of_range, include_last_offset, chain
     )
@@ -199,13 +201,17 @@ def _step(
         raise ShapeError(
             f"{op}: grad has {named.gradient.shape[1]} columns, but the table has {table.shape[1]}"
         )
+    gradient = named.gradient
+    # Rows are written one by one, so that a view of them would be read after some had been.
+    if any(np.may_share_memory(gradient, written) for written in (table, state) if written is not None):
+        gradient = gradient.copy()
     _core.step_rows(
         optimiser,
-        forced_isa(),
+        request.one_kernel_options(op, None, None, None).choice.isa,
         table,
         state,
         named.rows,
-        named.gradient,
+        gradient,
         named.bags,
         named.offsets,
         named.weights,
@@ -227,13 +233,17 @@ def _checked_table(op: str, table: Any) -> np.dtype[Any]:
     return np.dtype(np.float64) if table.dtype.char == "d" else np.dtype(np.float32)
 
 
-def _checked(op: str, name: str, state: Any, chain: np.dtype[Any], shape: tuple[int, ...]) -> None:
+def _checked(
+    op: str, name: str, state: Any, chain: np.dtype[Any], table: Array, shape: tuple[int, ...]
+) -> None:
     if not isinstance(state, np.ndarray) or state.shape != shape:
         what = f"shape {state.shape}" if isinstance(state, np.ndarray) else f"type {type(state).__name__}"
         raise ShapeError(f"{op}: {name} has {what}, expected a NumPy array of shape {shape}")
     if state.dtype != chain or not state.dtype.isnative:
         raise DTypeError(f"{op}: {name} has dtype {state.dtype}, expected {chain}")
     _check_writable(op, name, state)
+    if np.shares_memory(state, table):
+        raise FormatError(f"{op}: {name} shares memory with the table, but both are stepped in place")
 
 
 def _check_writable(op: str, name: str, array: Array) -> None:
@@ -243,7 +253,8 @@ def _check_writable(op: str, name: str, array: Array) -> None:
         raise FormatError(f"{op}: {name} is not aligned, or its rows are not contiguous")
 
 
-def _number(op: str, name: str, value: Any, least: float) -> float:
+def finite_number(op: str, name: str, value: Any, least: float) -> float:
+    """Return a finite number of at least `least`."""
     try:
         number = float(value)
     except (TypeError, ValueError):

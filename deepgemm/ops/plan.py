@@ -48,8 +48,8 @@ def plan(
     Parameters
     ----------
     A, B : sparse array, Quantized or array_like
-        The operands, as for `matmul`, stacks included. Of the one that is not fixed only shape, dtype and
-        order matter.
+        The operands, as for `matmul`, with stacks beside a sparse one. Of the one that is not fixed only
+        shape, dtype and order matter.
     fixed : {"left", "right"}, optional
         The operand to keep. By default the sparse or quantised one; of two such the left. Two dense
         operands need it when `reuse` is given.

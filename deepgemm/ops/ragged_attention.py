@@ -67,7 +67,7 @@ def ragged_attention(
         If numbers of segments, keys, heads or elements do not fit; the message names the segment.
     DTypeError
         If the dtypes differ or are no such floats.
-    FormatError
+    FormatError, ValueError
         If an operand is no Ragged, or an option makes no sense.
 
     Notes

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ShapeError
+from ..errors import DTypeError
+from ..ops import _request as request
 from ..ops.gram import gram
 from ..ops.matmul import matmul
+from ..ops.optim import finite_number
 from ..ops.sddmm import sddmm
 from ..sparse.csr import CSR
+from ._interactions import as_csr
 
 __all__ = ["ImplicitALS"]
 
@@ -48,6 +51,12 @@ class ImplicitALS:
     ----------
     user_factors, item_factors : numpy.ndarray of float32
         Of shapes (users, factors) and (items, factors), after `fit`.
+
+    Raises
+    ------
+    ValueError
+        If `factors`, `iterations` or `steps` is no whole number of at least 0, or `regularization` or
+        `alpha` no finite number of at least 0.
 
     Notes
     -----
@@ -86,8 +95,13 @@ class ImplicitALS:
         steps: int = 3,
         seed: int = 0,
     ) -> None:
-        self.factors, self.regularization, self.alpha = factors, regularization, alpha
-        self.iterations, self.steps, self.seed = iterations, steps, seed
+        op = "ImplicitALS"
+        self.factors = request.positive(op, "factors", factors, least=0)
+        self.regularization = finite_number(op, "regularization", regularization, 0.0)
+        self.alpha = finite_number(op, "alpha", alpha, 0.0)
+        self.iterations = request.positive(op, "iterations", iterations, least=0)
+        self.steps = request.positive(op, "steps", steps, least=0)
+        self.seed = seed
 
     def __repr__(self) -> str:
         return (
@@ -105,8 +119,8 @@ class ImplicitALS:
 
         Raises
         ------
-        ShapeError
-            If it is no matrix that users and items have.
+        ShapeError, DTypeError
+            If it is no matrix that users and items have, or complex.
         ValueError
             If a value is negative or not finite.
         """
@@ -124,9 +138,9 @@ class ImplicitALS:
 
 def _extra_confidence(interactions: Any, alpha: float) -> CSR:
     """Return alpha times the values, in float32, sorted and without duplicates."""
-    matrix = interactions if isinstance(interactions, CSR) else CSR(interactions)
-    if matrix.ndim != 2:
-        raise ShapeError(f"fit: interactions have {matrix.ndim} dimensions, expected 2")
+    matrix = as_csr(interactions)
+    if matrix.dtype.kind == "c":
+        raise DTypeError(f"fit: interactions have dtype {matrix.dtype}, expected real numbers")
     matrix = matrix.canonical()
     values = matrix.data.astype(np.float32) * np.float32(alpha)
     if not (np.isfinite(values).all() and (values >= 0).all()):

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ShapeError
-from ..sparse.csr import CSR
+from ..errors import DTypeError, ShapeError
+from ..sparse.validate import plain_array
+from ._interactions import as_csr
 
 __all__ = ["ndcg_at", "recall_at"]
 
@@ -21,7 +22,7 @@ def recall_at(items: npt.ArrayLike, held_out: Any) -> float:
     Parameters
     ----------
     items : array_like of int, shape (users, k)
-        What was recommended, best first; -1 for nothing.
+        What was recommended, best first; -1 for nothing. A repeated item counts once, where it comes first.
     held_out : CSR or other sparse array, shape (users, items)
         Its entries are what should have been.
 
@@ -29,6 +30,13 @@ def recall_at(items: npt.ArrayLike, held_out: Any) -> float:
     -------
     float
         From 0 to 1; nan if nothing was held out.
+
+    Raises
+    ------
+    IndexError
+        If an item is beyond the columns of `held_out`.
+    ShapeError, DTypeError
+        If `items` does not have a row of integers for each user.
 
     Examples
     --------
@@ -47,7 +55,7 @@ def ndcg_at(items: npt.ArrayLike, held_out: Any) -> float:
     A hit at rank r (from 0) is worth ``1 / log2(r + 2)``; the sum is divided by what the best ranking of
     the held-out items would have.
 
-    Parameters and result as for `recall_at`.
+    Parameters, result and errors as for `recall_at`.
 
     References
     ----------
@@ -73,16 +81,33 @@ def _mean(found: Array, possible: Array) -> float:
 
 def _hits(op: str, items: npt.ArrayLike, held_out: Any) -> tuple[Array, Array]:
     """Return whether each recommendation is among the held-out items, and how many of these a user has."""
-    ranked = np.asarray(items)
-    wanted = held_out if isinstance(held_out, CSR) else CSR(held_out)
-    if ranked.ndim != 2 or len(ranked) != wanted.shape[0]:
-        raise ShapeError(
-            f"{op}: items have shape {ranked.shape}, expected ({wanted.shape[0]}, k): a row for each user"
+    ranked = plain_array(op, "items", items)
+    wanted = as_csr(held_out).canonical()
+    users, width = wanted.shape
+    if ranked.ndim != 2 or len(ranked) != users:
+        raise ShapeError(f"{op}: items have shape {ranked.shape}, expected ({users}, k): a row for each user")
+    if ranked.dtype.kind not in "iu" and ranked.size:  # an empty list arrives as float64
+        raise DTypeError(f"{op}: items have dtype {ranked.dtype}, expected integers")
+    beyond = np.argwhere(ranked >= width)
+    if len(beyond):
+        user, rank = beyond[0]
+        raise IndexError(
+            f"{op}: items name {ranked[user, rank]} at rank {rank} of user {user}, "
+            f"but there are {width} items"
         )
+    ranked = ranked.astype(np.int64)
     lengths = np.diff(wanted.indptr)
-    width = np.int64(wanted.shape[1])
-    keys = np.sort(np.repeat(np.arange(len(lengths)), lengths) * width + wanted.indices)
-    asked = np.arange(len(ranked))[:, None] * width + ranked
+    keys = np.repeat(np.arange(users), lengths) * np.int64(width) + wanted.indices  # ascending
+    asked = np.arange(users)[:, None] * np.int64(width) + ranked
     places = np.minimum(np.searchsorted(keys, asked), max(len(keys) - 1, 0))
     found = (keys[places] == asked) if len(keys) else np.zeros(ranked.shape, bool)
-    return found & (ranked >= 0), lengths
+    return found & (ranked >= 0) & _first_in_row(ranked), lengths
+
+
+def _first_in_row(ranked: Array) -> Array:
+    """Return whether no place before in the same row has the same item."""
+    order = np.argsort(ranked, axis=1, kind="stable")
+    ordered = np.take_along_axis(ranked, order, axis=1)
+    first = np.ones(ranked.shape, bool)
+    np.put_along_axis(first, order[:, 1:], ordered[:, 1:] != ordered[:, :-1], axis=1)
+    return first

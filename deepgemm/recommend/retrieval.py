@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse
 
 from ..dtypes import is_float
 from ..errors import DTypeError, ShapeError
@@ -13,8 +14,11 @@ from ..ops import _request as request
 from ..ops.matmul import matmul
 from ..ops.matmul_topk import matmul_topk
 from ..ops.plan import plan
+from ..sparse.core import Factor
 from ..sparse.csr import CSR
 from ..sparse.ragged import Ragged
+from ..sparse.validate import plain_array
+from ._interactions import as_csr
 
 __all__ = ["similar_items", "top_items"]
 
@@ -36,7 +40,7 @@ def top_items(
     ----------
     user_factors : array_like, shape (users, n)
         Of a floating dtype.
-    item_factors : array_like or Quantized, shape (items, n)
+    item_factors : array_like, Quantized or sparse array, shape (items, n)
         The score of an item is the product of the two rows.
     k : int
         How many; at most as many as there are items.
@@ -53,7 +57,7 @@ def top_items(
     Raises
     ------
     ShapeError, DTypeError
-        If the factors, or `seen`, do not fit together, or are integers.
+        If the factors, or `seen`, do not fit together, or are integers, or masked.
     ValueError
         If `k` is less than 1.
 
@@ -69,7 +73,9 @@ def top_items(
     >>> items.tolist(), scores.tolist()
     ([[1, 2], [2, 1]], [[3.0, 2.0], [5.0, 1.0]])
     """
-    users = np.asarray(user_factors)
+    users = plain_array("top_items", "user_factors", user_factors)
+    if not (isinstance(item_factors, Factor) or scipy.sparse.issparse(item_factors)):
+        item_factors = plain_array("top_items", "item_factors", item_factors)
     count = request.positive("top_items", "k", k)
     if users.ndim != 2 or len(item_factors.shape) != 2 or users.shape[1] != item_factors.shape[1]:
         raise ShapeError(
@@ -77,7 +83,7 @@ def top_items(
             "expected two matrices with as many columns"
         )
     shape = (len(users), int(item_factors.shape[0]))
-    known = None if seen is None else (seen if isinstance(seen, CSR) else CSR(seen))
+    known = None if seen is None else as_csr(seen)
     if known is not None and known.shape != shape:
         raise ShapeError(f"top_items: seen has shape {known.shape}, expected {shape}")
     count = min(count, shape[1])
@@ -162,7 +168,7 @@ def similar_items(interactions: Any, k: int = 10) -> CSR:
     >>> similar_items(dg.CSR([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]]), k=1).indices.tolist()
     [1, 0, 0]
     """
-    matrix = interactions if isinstance(interactions, CSR) else CSR(interactions)
+    matrix = as_csr(interactions)
     count = request.positive("similar_items", "k", k)
     by_item = matrix.T.tocsr().normalize()
     best = matmul_topk(by_item, by_item.T.tocsr(), count + 1)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..sparse.csr import CSR
+from ._interactions import as_csr
 
 __all__ = ["hold_out"]
 
@@ -43,7 +44,7 @@ def hold_out(interactions: Any, share: float = 0.2, seed: int = 0) -> tuple[CSR,
     """
     if not 0 <= share <= 1:
         raise ValueError(f"hold_out: share is {share!r}, expected a number from 0 to 1")
-    matrix = (interactions if isinstance(interactions, CSR) else CSR(interactions)).canonical()
+    matrix = as_csr(interactions).canonical()
     lengths = np.diff(matrix.indptr).astype(np.int64)
     users = np.repeat(np.arange(len(lengths)), lengths)
     # Entries of each user in random order: the first ones of each go.

@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from ... import _core
 from ...dtypes import canonical
-from ...errors import FormatError, ShapeError, StaleDataError
+from ...errors import FormatError, ShapeError
 from ..core import in_units
 from ..indexing import is_int
+from ..shared import Shared, picklable
 from ..validate import frozen, index_array, plain_array
 from .construct import row_buffer
 from .padding import scalar_of
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 
-class RaggedMatrix(Products):
+class RaggedMatrix(Shared, Products):
     """A matrix for each segment, one after the other in one buffer: attention scores, for example.
 
     An immutable value, as `Ragged`: it may share memory with what it was made from, and hands out read-only
@@ -63,7 +64,7 @@ class RaggedMatrix(Products):
 
     __array_priority__: ClassVar[float] = 20.0
     __array_ufunc__: ClassVar[None] = None
-    __hash__: ClassVar[None]  # type: ignore[assignment]  # compared by `equals`
+    __hash__ = None  # type: ignore[assignment]  # compared by `equals`
 
     def __init__(
         self, values: Any, offsets: Any, rows: Any, cols: Any, *, dtype: npt.DTypeLike | None = None
@@ -120,12 +121,13 @@ class RaggedMatrix(Products):
     def _take_fingerprint(self) -> int:
         return _core.fingerprint(self._values, self._offsets, self._rows, self._cols)
 
-    def _check_fresh(self) -> None:
-        """Raise if shared memory was seen to change since construction (some changes go unnoticed)."""
-        if self._take_fingerprint() != self._fingerprint:
-            raise StaleDataError(
-                f"{type(self).__name__}: memory that this array shares was changed after construction"
-            )
+    def copy(self) -> RaggedMatrix:
+        """Return the same matrices with private memory."""
+        self._check_fresh()
+        return self._trusted(*(part.copy() for part in (self._values, self._offsets, self._rows, self._cols)))
+
+    def __eq__(self, other: object) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} is compared by .equals(), or by .values")
 
     # What it is
 
@@ -198,9 +200,8 @@ class RaggedMatrix(Products):
 
     def __reduce__(self) -> tuple[Any, ...]:
         self._check_fresh()
-        dtype = self.dtype  # dtypes unknown to the buffer protocol travel as integers
-        values = self._values if dtype.kind in "biufc" else self._values.view(f"u{dtype.itemsize}")
-        return _restore, (type(self), dtype, values, self._offsets, self._rows, self._cols)
+        parts = (picklable(self._values), self._offsets, self._rows, self._cols)
+        return _restore, (type(self), self.dtype, *parts)
 
     # Segments
 
@@ -208,6 +209,10 @@ class RaggedMatrix(Products):
         """Return matrix `key` as a read-only view, or for a slice, an index array or a mask those chosen."""
         self._check_fresh()
         n = len(self)
+        if isinstance(key, tuple):
+            raise IndexError(
+                f"{type(self).__name__}: one index chooses segments; m[i][row, column] is an element"
+            )
         if is_int(key):
             number = operator.index(key)
             if not -n <= number < n:

@@ -160,6 +160,72 @@ def test_max_takes_a_csr_of_ones_only():
         dg.embedding_bag(TABLE, ones * 2, "max")
 
 
+def test_weights_come_in_one_row_or_as_a_matrix():
+    weights = np.array([[0.5, 2.0, 1.0], [3.0, 0.25, 4.0]])
+    ids = np.array([[0, 1, 4], [2, 2, 0]])
+    wanted = [weights[0] @ TABLE[ids[0]], weights[1] @ TABLE[ids[1]]]
+    for bags in (ids, ids.tolist(), (ids.ravel(), [0, 3]), dg.Ragged(ids.tolist())):
+        for given in (
+            weights,
+            weights.ravel(),
+            weights.ravel().tolist(),
+            weights.tolist(),
+            weights.T.copy().T,
+        ):
+            assert np.array_equal(dg.embedding_bag(TABLE, bags, weights=given), wanted)
+        flat = list(weights.astype("f4").ravel())
+        assert np.array_equal(dg.embedding_bag(TABLE, bags, weights=flat), wanted)
+    both = dg.embedding_bag([TABLE, TABLE], [ids, ids], weights=[weights, weights.ravel().tolist()])
+    assert np.array_equal(both, np.hstack([wanted, wanted]))
+    assert dg.embedding_bag(TABLE, ([0, 1], [0]), weights=[0.5, 2.0]).tolist() == [[8.0, 10.5, 13.0, 15.5]]
+    assert dg.embedding_bag(TABLE, [[], []], weights=[]).tolist() == [[0.0] * 4] * 2
+    for shape in ((2, 2), (3, 2), (1, 6)):
+        with pytest.raises(
+            dg.ShapeError, match=rf"weights has shape \({shape[0]}, {shape[1]}\), expected \(6,\)"
+        ):
+            dg.embedding_bag(TABLE, ids, weights=np.ones(shape))
+    with pytest.raises(dg.ShapeError, match=r"weights has shape \(3,\), expected \(6,\): one for each id"):
+        dg.embedding_bag(TABLE, ids, weights=[1.0, 2.0, 3.0])
+
+
+def test_a_sum_is_the_product_where_ids_ascend():
+    table = make_table("float32", 16, rows=50)
+    rng = np.random.default_rng(0)
+    rows = [np.sort(rng.choice(50, 20, replace=False)) for _ in range(8)]
+    ids, weights = np.concatenate(rows), rng.standard_normal(160).astype(np.float32)
+    product = dg.CSR((weights, ids, np.arange(0, 161, 20)), shape=(8, 50)) @ table
+    assert np.array_equal(dg.embedding_bag(table, np.array(rows), weights=weights), product)
+
+
+def call_all():
+    """Return a call of each operation on bags, by name."""
+    grad = np.ones((1, 4), np.float32)
+    return {
+        "embedding_bag": lambda: dg.embedding_bag(TABLE, [[0]]),
+        "embedding_bag_grad": lambda: dg.embedding_bag_grad(grad, [[0]], 5),
+        "optim.sgd": lambda: dg.optim.sgd(TABLE.copy(), grad, [[0]], 0.5),
+        "optim.adagrad": lambda: dg.optim.adagrad(TABLE.copy(), np.zeros_like(TABLE), grad, [[0]], 0.5),
+    }
+
+
+@pytest.mark.parametrize("op", list(call_all()))
+def test_the_environment_is_obeyed(op, monkeypatch, caplog):
+    call = call_all()[op]
+    call()
+    monkeypatch.setenv("DEEPGEMM_KERNEL", "nonsense")
+    with pytest.raises(ValueError, match=f"{op}: DEEPGEMM_KERNEL is 'nonsense', which is no kernel"):
+        call()
+    monkeypatch.setenv("DEEPGEMM_KERNEL", "csr_rowwise")
+    with pytest.raises(dg.UnsupportedError, match=f"{op}: DEEPGEMM_KERNEL cannot be obeyed"):
+        call()
+    monkeypatch.setenv("DEEPGEMM_KERNEL", "scalar")
+    monkeypatch.setenv("DEEPGEMM_VERBOSE", "1")
+    with caplog.at_level("INFO", logger="deepgemm"):
+        call()
+    assert f"no plan for {op}\n" in caplog.text
+    assert "its one kernel at scalar" in caplog.text
+
+
 def test_shared_memory_that_changed_is_seen():
     ids = np.array([0, 1, 2])
     bags = dg.Ragged(ids, [0, 2, 3])

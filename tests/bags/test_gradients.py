@@ -160,6 +160,42 @@ def test_steps_write_where_the_table_is(tmp_path):
         getattr(dg.optim, name)(nothing, *states(name, nothing), np.zeros((2, 0), np.float32), bags, 1.0)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("name", ["sgd", "adagrad", "rowwise_adagrad"])
+def test_a_gradient_may_be_a_view_of_what_is_stepped(name, threads):
+    ids = np.array([[0, 3], [1, 0], [2, 1], [3, 2]])
+    start = random_values("t", (4, 5), "f4")
+    for whose in ("table", "state") if name == "adagrad" else ("table",):
+        for part in (slice(None), slice(None, None, -1)):
+            found = []
+            for own in (False, True):
+                table = start.copy()
+                state = states(name, table)
+                grad = (table if whose == "table" else state[0])[part]
+                with dg.threads(threads):
+                    getattr(dg.optim, name)(table, *state, grad.copy() if own else grad, ids, 0.5)
+                found.append((table, *state))
+            for one, two in zip(*found, strict=True):
+                assert_same(one, two, f"{whose} {part}")
+
+
+def test_a_state_lies_outside_of_the_table():
+    grad = np.ones((1, 3), np.float32)
+    wide = np.ones((4, 6), np.float32)
+    match = "state_sum shares memory with the table, but both are stepped in place"
+    for state in (wide[:, :3], wide[:, 2:5], wide[::-1, :3]):
+        with pytest.raises(dg.FormatError, match=f"optim.adagrad: {match}"):
+            dg.optim.adagrad(wide[:, :3], state, grad, [[1]], 0.5)
+    with pytest.raises(dg.FormatError, match=f"optim.rowwise_adagrad: {match}"):
+        dg.optim.rowwise_adagrad(wide[:, :3], wide[:, 2], grad, [[1]], 0.5)
+    assert (wide == 1).all()
+    # Side by side in one array they are apart.
+    dg.optim.adagrad(wide[:, :3], wide[:, 3:], grad, [[1]], 0.0)
+    assert wide[1].tolist() == [1.0] * 3 + [2.0] * 3
+    dg.optim.rowwise_adagrad(wide[:, :3], wide[:, 4], grad, [[2]], 0.0)
+    assert wide[2].tolist() == [1.0] * 4 + [2.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("error", "match", "changes"),
     [
@@ -203,6 +239,19 @@ def test_refusals_leave_the_table_alone(error, match, changes):
     for name in ("table", "state_sum"):
         if name not in changes:
             assert (given[name] == 1).all()
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+def test_a_table_without_rows_has_no_gradient(mode):
+    for bags in ([[0]], [[7, -3]], dg.Ragged([0, 1, 2], [0, 3], lengths=[1])):
+        for weights in (None, dg.Ragged([[2.0] * dg.Ragged(bags).lengths[0]])):
+            rows, values = dg.embedding_bag_grad(np.ones((1, 2)), bags, 0, mode, weights, out_of_range="zero")
+            assert_same(rows, np.zeros(0, np.int64))
+            assert_same(values, np.zeros((0, 2)))
+    table = np.zeros((0, 2), np.float32)
+    dg.optim.sgd(table, np.ones((1, 2), np.float32), [[0]], 0.5, mode, out_of_range="zero")
+    with pytest.raises(dg.ShapeError, match="grad has 2 rows, but there are 1 bags"):
+        dg.embedding_bag_grad(np.ones((2, 2)), [[0]], 0, mode, out_of_range="zero")
 
 
 def test_refusals_of_gradients():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -191,9 +192,14 @@ def test_results_that_are_given_to_small_products():
 
 
 def test_broadcast_operands_are_not_copied():
-    A = np.broadcast_to(testing.random_values("A", (30, 40), "f4"), (1 << 20, 30, 40))
-    B = testing.random_values("B", (40, 1), "f4")
-    testing.assert_same(dg.matmul(A[:1000], B)[999], reference.matmul(A[0], B))
+    A = np.broadcast_to(testing.random_values("A", (30, 400), "f4"), (4000, 30, 400))
+    B = testing.random_values("B", (400, 1), "f4")
+    tracemalloc.start()
+    got = dg.matmul(A, B)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * got.nbytes < A.nbytes
+    testing.assert_same(got[3999], reference.matmul(A[0], B))
 
 
 def test_inf_and_nan_stay_in_their_member():
@@ -236,6 +242,10 @@ def test_bad_results_and_options():
         dg.matmul(square, B[:, :4], out=square)
     with pytest.raises(dg.UnsupportedError, match="kernel cannot be obeyed, stacks of dense operands"):
         dg.matmul(A, B, kernel="dense_as_csr")
+    with pytest.raises(dg.UnsupportedError, match="of these dtypes are done by gemm_packed"):
+        dg.matmul(A, B, kernel="numpy_blas")
+    with pytest.raises(dg.UnsupportedError, match="of these dtypes are done by numpy_blas"):
+        dg.matmul(A.astype("i4"), B.astype("i4"), kernel="gemm_packed")
     with pytest.raises(dg.ShapeError, match=r"plan: A has 3 dimensions.*matmul takes them beside"):
         dg.plan(A, B)
 

@@ -234,13 +234,21 @@ def test_products_without_an_epilogue():
         dg.matmul(A, A, mask=S, activation="relu")
     for dtype in ("int8", "complex64"):
         with pytest.raises(
-            dg.UnsupportedError, match="alpha follow products that accumulate in float32 or float64"
+            dg.UnsupportedError, match="alpha can follow products that accumulate in float32 or float64"
         ):
             dg.matmul(A.astype(dtype), A.astype(dtype), alpha=2.0)
     with pytest.raises(dg.UnsupportedError, match="plan: bias can follow the product of two dense operands"):
         dg.plan(S, A, bias=np.ones(4))
     with pytest.raises(dg.UnsupportedError, match="without an epilogue"):
         dg.plan(A, A, fixed="right", bias=np.ones(4), kernel="dense_as_csr")
+    with pytest.raises(dg.UnsupportedError, match="memory_budget= is for two sparse operands"):
+        dg.matmul(S, A, memory_budget="1G", bias=1.0)
+    with pytest.raises(dg.DTypeError, match="matmul: bias is a masked array"):
+        dg.matmul(A, A, bias=np.ma.masked_array(np.ones(4), [1, 0, 0, 0]))
+    with pytest.raises(dg.FormatError, match="matmul: bias does not form an array"):
+        dg.matmul(A, A, bias=[[1], [2, 3]])
     C = np.ones((4, 4))
     with pytest.raises(dg.FormatError, match="out shares memory with an operand"):
         dg.matmul(A, A, C=C, out=C)
+    with pytest.raises(dg.FormatError, match="out shares memory with an operand"):
+        dg.matmul(S, C, out=C, scale=1.0)

@@ -55,6 +55,12 @@ def test_calling_it_wrongly(A):
         plan(np.ones(50), output=None)
 
 
+def test_a_masked_operand_is_refused(A):
+    p = dg.plan(A, np.ones(A.shape[1]))
+    with pytest.raises(dg.DTypeError, match="matmul: X is a masked array; fill it first"):
+        p(np.ma.masked_array(np.ones(A.shape[1]), np.arange(A.shape[1]) == 0))
+
+
 def test_names_in_messages_follow_the_side(A):
     plan = dg.plan(np.ones((3, 60)), A)
     with pytest.raises(dg.ShapeError, match=r"this plan expects A of shape \(3, 60\), got \(4, 60\)"):
@@ -229,7 +235,7 @@ def test_operators_do_not_leak(A):
 
 
 def test_plans_kept_with_an_operand_are_bounded(A):
-    from deepgemm.ops.matmul import MOST_ACCOUNTS, MOST_PLANS
+    from deepgemm.ops._kept_plans import MOST_ACCOUNTS, MOST_PLANS
 
     for n in range(1, MOST_ACCOUNTS + MOST_PLANS + 5):
         A @ np.ones((50, n))

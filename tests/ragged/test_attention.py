@@ -95,6 +95,18 @@ def test_gaps_and_single_heads():
     assert_same(found.values, dg.ragged_attention(*whole).values[:, 0])
 
 
+@pytest.mark.parametrize(
+    ("heads", "length", "window"), [(7, 512, (16, 16)), (7, 4096, (32, 0)), (14, 1008, 0)]
+)
+def test_a_long_segment_with_a_narrow_window(heads, length, window):
+    """Each piece of a head packs its keys anew, so that the pieces are more work than the whole."""
+    rng = np.random.default_rng(0)
+    q = dg.Ragged(rng.standard_normal((length, heads, 64), dtype="f4"), [0, length])
+    one = dg.ragged_attention(q, q, q, window=window, threads=1)
+    for threads in (2, 3):
+        assert one.equals(dg.ragged_attention(q, q, q, window=window, threads=threads))
+
+
 @pytest.mark.parametrize("index", [np.int32, np.int64])
 def test_threads_split_a_long_segment(index):
     lengths = np.array([4] * 30 + [700] + [3] * 30, index)

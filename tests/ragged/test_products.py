@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 
 import numpy as np
@@ -145,6 +146,12 @@ def test_weights_that_are_sparse_or_quantised():
         if len(part):
             assert_same(got, np.asarray(dg.matmul(part, weight)))
     assert dg.grouped_matmul(r, [dg.CSR(w) for w in dense], dtype="f8").dtype == np.float64
+    halves = r.astype("f2")
+    narrow = [dg.quantize(w, "int8", axis=1) for w in dense]
+    found = dg.grouped_matmul(halves, narrow)
+    assert found.dtype == np.float16
+    for got, part, weight in zip(found, halves, narrow, strict=True):
+        assert_same(got, part @ weight)
 
 
 @pytest.mark.parametrize("gaps", [False, True])
@@ -205,6 +212,14 @@ def test_ragged_matrix_type():
     assert not m.equals(m.astype("f4"))
     assert dg.RaggedMatrix(m.values, m.offsets, m.rows, m.cols).equals(m)
     assert repr(dg.RaggedMatrix.from_list([])).startswith("RaggedMatrix(segments=0")
+    assert copy.copy(m) is m
+    assert copy.deepcopy(m).equals(m)
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(m)
+    with pytest.raises(TypeError, match=r"compared by .equals\(\)"):
+        m == m.copy()  # noqa: B015
+    with pytest.raises(IndexError, match=r"one index chooses segments; m\[i\]\[row, column\]"):
+        m[0, 1]
 
 
 def raises(error, message):

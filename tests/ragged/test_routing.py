@@ -54,6 +54,8 @@ def test_one_expert_each_and_no_weights():
     numbers = dg.group_by_expert(np.arange(4), [1, 0, 1, 0])
     assert numbers.tokens.to_list() == [[1, 3], [0, 2]]
     assert numbers.combine(numbers.tokens * 2).tolist() == [0, 2, 4, 6]
+    halves = dg.group_by_expert(np.arange(4), [1, 0, 1, 0], [0.5, 0.5, 0.5, 0.5])
+    assert halves.combine(halves.tokens).tolist() == [0.0, 0.5, 1.0, 1.5]
     twice = dg.group_by_expert(np.ones((1, 2)), [[2, 2]])
     assert twice.combine(twice.tokens).tolist() == [[2.0, 2.0]]
 

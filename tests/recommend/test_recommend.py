@@ -137,6 +137,21 @@ def test_retrieval_from_quantised_items_and_what_is_left():
     assert top_items(users, factors, 99)[0].shape == (20, 30)
 
 
+def test_retrieval_from_lists_and_sparse_items():
+    users, factors = [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [3.0, 1.0], [2.0, 5.0]]
+    for items in (factors, np.array(factors), dg.CSR(factors), scipy.sparse.csr_array(factors)):
+        found, scores = top_items(users, items, k=2)
+        assert found.tolist() == [[1, 2], [2, 1]]
+        assert scores.tolist() == [[3.0, 2.0], [5.0, 1.0]]
+    masked = np.ma.array(users, mask=[[1, 0], [0, 0]])
+    with pytest.raises(dg.DTypeError, match="top_items: user_factors is a masked array"):
+        top_items(masked, factors)
+    with pytest.raises(dg.DTypeError, match="top_items: item_factors is a masked array"):
+        top_items(users, masked)
+    with pytest.raises(dg.FormatError, match="top_items: item_factors does not form an array"):
+        top_items(users, [[1.0, 2.0], [3.0]])
+
+
 def test_similar_items_are_the_cosines():
     taken = interactions(80, 40)
     dense = taken.toarray().astype(float)
@@ -159,6 +174,33 @@ def test_metrics_by_hand():
     assert math.isnan(recall_at(items, dg.CSR((3, 4))))
     with pytest.raises(dg.ShapeError, match=r"recall_at: items have shape \(2, 1\), expected \(3, k\)"):
         recall_at([[1], [2]], held_out)
+
+
+def test_metrics_count_an_item_once():
+    held_out = dg.CSR([[1, 1, 0], [0, 1, 0]])
+    twice = dg.CSR((np.ones(4), np.array([1, 0, 1, 1]), np.array([0, 3, 4])), shape=(2, 3))
+    for wanted in (held_out, twice):
+        assert recall_at([[2, 0], [1, 2]], wanted) == 0.75
+        assert recall_at([[1, 1], [1, 1]], wanted) == 0.75
+        assert recall_at(np.array([[1, 2, 1], [2, 0, 0]], np.uint8), wanted) == 0.25
+    assert ndcg_at([[2, 1, 1]], dg.CSR([[0, 1, 0]])) == pytest.approx(1 / math.log2(3))
+    assert recall_at(np.zeros((2, 0)), held_out) == 0
+
+
+def test_metrics_refuse_items_that_there_are_not():
+    held_out = dg.CSR([[1, 1, 0], [0, 1, 0]])
+    for metric in (recall_at, ndcg_at):
+        op = metric.__name__
+        with pytest.raises(
+            IndexError, match=f"{op}: items name 4 at rank 0 of user 0, but there are 3 items"
+        ):
+            metric([[4, 0], [1, 2]], held_out)
+        with pytest.raises(IndexError, match="items name 3 at rank 1 of user 1, but there are 3 items"):
+            metric([[2, 0], [1, 3]], held_out)
+        with pytest.raises(dg.DTypeError, match=f"{op}: items have dtype float64, expected integers"):
+            metric([[1.0, 0.0], [1.0, 2.0]], held_out)
+        with pytest.raises(dg.DTypeError, match=f"{op}: items is a masked array"):
+            metric(np.ma.array([[1, 0], [1, 2]], mask=[[0, 1], [0, 0]]), held_out)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
@@ -188,3 +230,30 @@ def test_refusals():
     for k in (0, -1, 0.5):
         with pytest.raises(ValueError, match="top_items: k is"):
             top_items(np.ones((2, 3)), np.ones((4, 3)), k)
+
+
+@pytest.mark.parametrize(
+    ("match", "changes"),
+    [
+        ("factors is -1, expected at least 0", {"factors": -1}),
+        (r"factors is 2\.0, expected a whole number", {"factors": 2.0}),
+        ("iterations is -3, expected at least 0", {"iterations": -3}),
+        (r"steps is 0\.5, expected a whole number", {"steps": 0.5}),
+        ("regularization is nan, expected a finite number of at least 0", {"regularization": np.nan}),
+        (r"regularization is -0\.1, expected a finite number of at least 0", {"regularization": -0.1}),
+        ("alpha is inf, expected a finite number of at least 0", {"alpha": np.inf}),
+    ],
+)
+def test_refusals_of_models(match, changes):
+    with pytest.raises(ValueError, match=f"ImplicitALS: {match}"):
+        ImplicitALS(**changes)
+
+
+def test_models_of_nothing_and_of_complex_numbers():
+    assert ImplicitALS(factors=0).fit(dg.CSR([[1.0, 0.0]])).item_factors.shape == (2, 0)
+    model = ImplicitALS(factors=np.int64(2), iterations=0, steps=0, regularization=0)
+    assert model.fit(dg.CSR([[1.0, 0.0]])).user_factors.shape == (1, 2)
+    with pytest.raises(dg.DTypeError, match="fit: interactions have dtype complex128, expected real numbers"):
+        model.fit(dg.CSR([[1j, 0.0]]))
+    with pytest.raises(dg.ShapeError, match="1 dimensions, expected 2"):
+        model.fit([1.0, 2.0])
