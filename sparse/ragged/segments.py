@@ -31,8 +31,9 @@ class Segments:
     def __init__(self, offsets: Array, lengths: Array | None = None) -> None:
         """Take parts that are valid; `from_parts` takes any."""
         self.offsets = frozen(offsets)
-        self.has_gaps = lengths is not None and not np.array_equal(lengths, np.diff(offsets))
-        if self.has_gaps:
+        self.has_gaps = False
+        if lengths is not None and not np.array_equal(lengths, np.diff(offsets)):
+            self.has_gaps = True
             self.lengths = frozen(lengths)
 
     @classmethod
