@@ -34,6 +34,11 @@ class Stored(Shared):
     _values: Array
     _segments: Segments
 
+    if TYPE_CHECKING:
+
+        def __init__(self, values: Any, offsets: Any = None, *, lengths: Any = None) -> None:
+            """Take what `Ragged` takes, which validates it."""
+
     def _adopt(self, values: Array, segments: Segments) -> None:
         """Take validated, read-only parts as this array's own."""
         self._values = values
@@ -46,6 +51,21 @@ class Stored(Shared):
         array = cls.__new__(cls)
         array._adopt(frozen(values), segments)
         return array
+
+    def packed(self: Self) -> Self:
+        """Return the array without gaps: itself if there are none, else a copy of the rows in use.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import deepgemm as dg
+        >>> dg.Ragged(np.arange(6), [0, 3, 6], lengths=[1, 2]).packed().values
+        array([0, 3, 4])
+        """
+        self._check_fresh()
+        if not self.has_gaps:
+            return self
+        return self._trusted(self._values[self._segments.rows()], self._segments.packed())
 
     def _take_fingerprint(self) -> int:
         return _core.fingerprint(self._values.reshape(-1), *self._segments.parts)

@@ -86,13 +86,13 @@ class Interop(Stored):
             raise DTypeError(
                 f"{owner}: values are {self.dtype} with rows of shape {self.row_shape}, expected integer ids"
             )
-        ids = self.packed()  # type: ignore[attr-defined]
+        ids = self.packed()
         if data is None:
             entries = np.ones(len(ids.values), np.float32)
         elif isinstance(data, Stored):
             if not data._segments.same_lengths(self._segments):
                 raise ShapeError(f"{owner}: data has segments of other lengths")
-            entries = data.packed().values  # type: ignore[attr-defined]
+            entries = data.packed().values
         else:
             entries = plain_array(owner, "data", data)
         if entries.shape != ids.values.shape:
@@ -115,7 +115,7 @@ class Interop(Stored):
             Where segments begin, n + 1 entries.
         """
         values, where, lengths = with_torch.parts_of(f"{cls.__name__}.from_torch", tensor, offsets)
-        return cls(values, where, lengths=lengths)  # type: ignore[call-arg]
+        return cls(values, where, lengths=lengths)
 
     def to_torch(self) -> Any:
         """Return a nested tensor of PyTorch, ``layout=torch.jagged``, that shares memory.
@@ -137,14 +137,14 @@ class Interop(Stored):
             Without nulls.
         """
         values, offsets = with_arrow.parts_of(f"{cls.__name__}.from_arrow", array)
-        return cls(values, offsets)  # type: ignore[call-arg]
+        return cls(values, offsets)
 
     def to_arrow(self) -> Any:
         """Return a pyarrow list array (large, for int64 offsets) that shares memory, bool excepted.
 
         The axes of a row become lists of fixed size. Gaps are left out, which copies.
         """
-        packed = self.packed()  # type: ignore[attr-defined]
+        packed = self.packed()
         return with_arrow.lists(f"{type(self).__name__}.to_arrow", packed.values, packed.offsets)
 
     # awkward
@@ -153,7 +153,7 @@ class Interop(Stored):
     def from_awkward(cls: type[R], array: Any) -> R:
         """Return an awkward array of lists of numbers, sharing memory; axes of fixed size may follow."""
         values, offsets = with_awkward.parts_of(f"{cls.__name__}.from_awkward", array)
-        return cls(values, offsets)  # type: ignore[call-arg]
+        return cls(values, offsets)
 
     def to_awkward(self) -> Any:
         """Return an awkward array that shares memory, gaps included."""

@@ -214,7 +214,7 @@ class Operations(Stored):
         if over != "row" or not self.row_shape:
             choices = '"segment" or "row"' if self.row_shape else '"segment", as rows are single numbers'
             raise FormatError(f"{owner}: over is {over!r}, expected {choices}")
-        packed = self.packed()  # type: ignore[attr-defined]
+        packed = self.packed()
         chain, output = _row_dtypes(owner, self.dtype)
         offsets = np.arange(len(packed.values) + 1) * math.prod(self.row_shape)
         flat = _filled("layer_norm", offsets, None, packed.values.reshape(-1).astype(chain, copy=False), eps)
@@ -233,7 +233,7 @@ class Operations(Stored):
         chain, output = _sum_dtypes(self.dtype)
         if dtype is not None:
             output = canonical(dtype, f"{type(self).__name__}.cumsum: dtype")
-        packed: R = self.packed()  # type: ignore[attr-defined]
+        packed: R = self.packed()
         values = packed.values.astype(chain, copy=False)
         if chain.kind in "iu":
             before = _running(values)
@@ -270,7 +270,7 @@ class Operations(Stored):
 
     def _rows(self: R, operation: str, epsilon: float = 0.0) -> R:
         chain, output = _row_dtypes(f"{type(self).__name__}.{operation}", self.dtype)
-        packed: R = self.packed()  # type: ignore[attr-defined]
+        packed: R = self.packed()
         values = packed.values.astype(chain, copy=False)
         out = _filled(operation, packed.offsets, None, values, epsilon)
         return self._trusted(_rounded(out, output), packed._segments)

@@ -178,21 +178,6 @@ class Ragged(Products, Elementwise, Indexing, Operations, Sorting, Padding, Inte
         self._check_fresh()
         return self._trusted(self._values.astype(target), self._segments)
 
-    def packed(self: R) -> R:
-        """Return the array without gaps: itself if there are none, else a copy of the rows in use.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import deepgemm as dg
-        >>> dg.Ragged(np.arange(6), [0, 3, 6], lengths=[1, 2]).packed().values
-        array([0, 3, 4])
-        """
-        self._check_fresh()
-        if not self.has_gaps:
-            return self
-        return self._trusted(self._values[self._segments.rows()], self._segments.packed())
-
     def broadcast(self: R, per_segment: Any) -> R:
         """Return one row of the argument for each row of this array: that of its segment.
 

@@ -13,12 +13,11 @@ import gzip
 import itertools
 import json
 import math
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from contenders import figures_of, median_seconds
 
 from deepgemm.config import settings
 
@@ -101,30 +100,14 @@ def padded_call(offsets: np.ndarray, arrays: list[np.ndarray], causal: bool) -> 
     return attend
 
 
-def median_seconds(call: Callable[[], object]) -> float:
-    call()
-    times: list[float] = []
-    end = time.perf_counter() + SECONDS
-    while time.perf_counter() < end or len(times) < 3:
-        begin = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - begin)
-    return float(np.median(times))
-
-
 def measure(contender: str) -> None:
     """Print the seconds of one contender as JSON."""
     make = globals()[f"{contender}_call"]
-    print(json.dumps({case: median_seconds(make(*rest)) for case, *rest in cases()}))
+    print(json.dumps({case: median_seconds(make(*rest), SECONDS) for case, *rest in cases()}))
 
 
 def main() -> None:
-    seconds = {}
-    for contender in CONTENDERS:
-        run = subprocess.run([sys.executable, __file__, contender], capture_output=True, text=True)
-        seconds[contender] = json.loads(run.stdout) if run.returncode == 0 else {}
-        if run.returncode != 0:
-            print(f"{contender} did not run: {run.stderr.strip().splitlines()[-1]}")
+    seconds = figures_of(__file__, CONTENDERS)
     print(f"{'case':20} {'deepgemm':>12} " + " ".join(f"{name:>11}" for name in CONTENDERS[1:]))
     for case, ours in seconds["deepgemm"].items():
         ratios = [seconds[peer].get(case) for peer in CONTENDERS[1:]]

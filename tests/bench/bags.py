@@ -10,13 +10,13 @@ bandwidth of random rows as this library can have it.
 
 from __future__ import annotations
 
+import itertools
 import json
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from contenders import figures_of, median_seconds
 
 CONTENDERS = ("torch", "deepgemm")
 SHAPES = {  # rows, columns, bags, ids of a bag on average
@@ -82,19 +82,6 @@ def deepgemm_operations(table: np.ndarray) -> Operations:
     return found
 
 
-def median_seconds(call: Callable[[Bags], object], batches: list[Bags]) -> float:
-    for bags in batches:
-        call(bags)
-    times: list[float] = []
-    end = time.perf_counter() + SECONDS
-    while time.perf_counter() < end or len(times) < 2 * len(batches):
-        bags = batches[len(times) % len(batches)]
-        begin = time.perf_counter()
-        call(bags)
-        times.append(time.perf_counter() - begin)
-    return float(np.median(times))
-
-
 def measure(contender: str) -> None:
     """Print the seconds of one contender, and the bytes of float32 rows, as JSON."""
     found = {}
@@ -102,17 +89,16 @@ def measure(contender: str) -> None:
         size = int(np.mean([len(ids) for ids, _ in batches])) * table.shape[1] * 4
         for name, call in globals()[f"{contender}_operations"](table).items():
             for which, some in (("again", batches[:1]), ("fresh", batches)):
-                found[f"{case}, {name}, {which}"] = median_seconds(call, some), size
+                turns = itertools.cycle(some)
+                median = median_seconds(
+                    lambda one=call, turns=turns: one(next(turns)), SECONDS, 2 * len(some)
+                )
+                found[f"{case}, {name}, {which}"] = median, size
     print(json.dumps(found))
 
 
 def main() -> None:
-    figures = {}
-    for contender in CONTENDERS:
-        run = subprocess.run([sys.executable, __file__, contender], capture_output=True, text=True)
-        figures[contender] = json.loads(run.stdout) if run.returncode == 0 else {}
-        if run.returncode != 0:
-            print(f"{contender} did not run: {run.stderr.strip().splitlines()[-1]}")
+    figures = figures_of(__file__, CONTENDERS)
     print(f"{'case':40} {'deepgemm':>12} {'float32 rows':>13} {'against torch':>14}")
     for case, (ours, size) in figures["deepgemm"].items():
         theirs = figures["torch"].get(case)

@@ -12,12 +12,12 @@ thread pool spins beside another.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
+from contenders import figures_of
 
 import deepgemm as dg
 from deepgemm.planner import machine as machines
@@ -128,12 +128,7 @@ def measure(contender: str) -> None:
 
 
 def speed() -> None:
-    seconds = {}
-    for contender in CONTENDERS:
-        run = subprocess.run([sys.executable, "-P", __file__, contender], capture_output=True, text=True)
-        seconds[contender] = json.loads(run.stdout) if run.returncode == 0 else {}
-        if run.returncode != 0:
-            print(f"{contender} did not run: {run.stderr.strip().splitlines()[-1]}")
+    seconds = figures_of(__file__, CONTENDERS)
     machine = machines.current()
     print("| dtype | shapes | of the roofline | packed | × best peer | × packed |")
     print("|---|---|---|---|---|---|")

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import gzip
 import json
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from contenders import figures_of, median_seconds
 from deepgemm.datasets import sequences
 
 from deepgemm.config import settings
@@ -107,22 +106,11 @@ def deepgemm_operations(offsets: np.ndarray, x: np.ndarray) -> Operations:
     return {name: [getattr(r, name)] for name in names}
 
 
-def median_seconds(call: Callable[[], object]) -> float:
-    call()
-    times: list[float] = []
-    end = time.perf_counter() + SECONDS
-    while time.perf_counter() < end or len(times) < 5:
-        begin = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - begin)
-    return float(np.median(times))
-
-
 def measure(contender: str) -> None:
     """Print the seconds of one contender as JSON."""
     operations = globals()[f"{contender}_operations"]
     found = {
-        f"{case} {name}": min(map(median_seconds, ways))
+        f"{case} {name}": min(median_seconds(way, SECONDS, least=5) for way in ways)
         for case, offsets, x in cases()
         for name, ways in operations(offsets, x).items()
     }
@@ -130,12 +118,7 @@ def measure(contender: str) -> None:
 
 
 def main() -> None:
-    seconds = {}
-    for contender in CONTENDERS:
-        run = subprocess.run([sys.executable, __file__, contender], capture_output=True, text=True)
-        seconds[contender] = json.loads(run.stdout) if run.returncode == 0 else {}
-        if run.returncode != 0:
-            print(f"{contender} did not run: {run.stderr.strip().splitlines()[-1]}")
+    seconds = figures_of(__file__, CONTENDERS)
     print(f"{'case':32} {'deepgemm':>12} {'NumPy':>8} {'torch':>8}")
     for case, ours in seconds["deepgemm"].items():
         ratios = [seconds[peer].get(case) for peer in ("numpy", "torch")]
