@@ -17,6 +17,7 @@ from ..sparse.quantized import Quantized
 from . import _request as request
 from . import _specs as specs
 from . import batch
+from ._openings import Opening, opening
 
 __all__ = ["planned"]
 
@@ -25,15 +26,24 @@ MOST_PLANS = 16
 MOST_ACCOUNTS = 64
 
 
-def planned(owner: Factor, fixed: Side, other: Any, wanted: request.Options, env: Settings) -> Plan:
-    """Return the plan of `owner` with operands like `other`: the kept one, unless its account is due."""
+def planned(owner: Factor, fixed: Side, other: Any, wanted: request.Options, env: Settings) -> Plan | Opening:
+    """Return the plan of `owner` with operands like `other`: the kept one, unless its account is due.
+
+    Small operands that were never multiplied like this run an opening first.
+    """
     flags = other.flags
     order = 0 if flags.c_contiguous else 1 if flags.f_contiguous else 2
     key = (fixed, other.shape, other.dtype, order, wanted, _core.limit(), env.check)
     plans = owner._plans
-    plan: Plan | None = plans.get(key)
+    plan: Plan | Opening | None = plans.get(key)
     if plan is not None and not plan._account[3]:
         return plan
+    if plan is None and key not in owner._accounts:
+        owner._check_fresh()
+        first = opening(owner, fixed, other, wanted, env)
+        if first is not None:
+            _keep(owner, key, first)
+            return first
     return _new_plan(owner, fixed, other, wanted, env, key)
 
 
@@ -47,11 +57,11 @@ def _new_plan(
     request.check_shapes("matmul", left, right)
     owner._check_fresh()
     plans = owner._plans
-    before: Plan | None = plans.pop(key, None)
+    before = plans.pop(key, None)
     _settle(owner, key, before)
     account: Account = owner._accounts.get(key) or _NEW
     measured, problem = account.measured, None
-    if before is not None:
+    if isinstance(before, Plan):
         problem = request.problem_again(before.problem, owner, measured, env)
     if problem is None:
         stack = other.shape if other.ndim > 2 else ()
@@ -65,19 +75,24 @@ def _new_plan(
     if chosen.conversion and owner._accounts:
         for kind, kept in list(owner._accounts.items()):
             owner._accounts[kind] = kept.without(chosen.layout)
+    _keep(owner, key, plan)
+    return plan
+
+
+def _keep(owner: Factor, key: Any, plan: Plan | Opening) -> None:
+    plans = owner._plans
     while len(plans) >= MOST_PLANS:
         oldest = next(iter(plans), None)
         _settle(owner, oldest, plans.pop(oldest, None))
     plans[key] = plan
-    return plan
 
 
 _NEW = Account()
 
 
-def _settle(owner: Factor, key: Any, plan: Plan | None) -> None:
-    """Enter what a plan has cost into the operand's account."""
-    if plan is None:
+def _settle(owner: Factor, key: Any, plan: Plan | Opening | None) -> None:
+    """Enter what a plan has cost into the operand's account; an opening ran on other terms."""
+    if not isinstance(plan, Plan):
         return
     calls, lost, fastest, _ = plan._account
     accounts = owner._accounts

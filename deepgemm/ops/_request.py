@@ -65,7 +65,7 @@ def options(
 ) -> Options:
     """Check the options of a product."""
     if dtype is None and threads is None and kernel is None and reproducible is True and env.kernel is None:
-        return _DEFAULT
+        return DEFAULT
     if threads is not None:
         threads = positive(op, "threads", threads)
     choice = env.kernel or ANY_KERNEL
@@ -86,7 +86,8 @@ def default_options(env: Settings) -> Options:
     return options("matmul", None, None, None, True, env)
 
 
-_DEFAULT = Options(None, None, ANY_KERNEL, True)
+DEFAULT = Options(None, None, ANY_KERNEL, True)
+"""What a caller asks for who asks for nothing."""
 
 
 def positive(op: str, name: str, value: object, least: int = 1) -> int:
