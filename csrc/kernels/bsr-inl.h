@@ -67,18 +67,18 @@ void block_tile(const BsrArgs& args, int64_t block_row, int64_t first, int64_t c
 
 // Block rows side by side, so that about eight chains run; short ones overlap by themselves. Three rows
 // are better off alone: side by side 3 x 3 blocks ran at 65 instead of 88 GFLOP/s (16 columns of float32),
-// and at 73 instead of 102 (32 columns).
-template <int Rows, int NV>
+// and at 73 instead of 102 (32 columns). Scalar ones gain nothing.
+template <class Entry, int Rows, int NV>
 constexpr int side_by_side() {
   constexpr int chains = Rows * NV;
-  return chains <= 2 ? 4 : chains == 4 ? 2 : 1;
+  return Entry::V::width == Entry::parts ? 1 : chains <= 2 ? 4 : chains == 4 ? 2 : 1;
 }
 
 // Small square blocks are known in full, because loops over two or three columns cost as much as their
 // arithmetic.
 template <class Entry, int R, int NV, bool Masked, int Depth>
 void low_blocks(const BsrArgs& args, int64_t begin, int64_t end, int64_t column, int tail) {
-  constexpr int G = side_by_side<R, NV>();
+  constexpr int G = side_by_side<Entry, R, NV>();
   int64_t row = begin;
   for (; row + G <= end; row += G) block_tile<Entry, R, G, NV, Masked, Depth>(args, row, 0, column, tail);
   for (; row < end; ++row) block_tile<Entry, R, 1, NV, Masked, Depth>(args, row, 0, column, tail);

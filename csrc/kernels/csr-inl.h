@@ -180,20 +180,29 @@ void rows_one_pass(const SpmmArgs& args, int64_t begin, int64_t end) {
   }
 }
 
+// Vectors of a pass. Complex ones have two chained FMAs for each, and scalar ones gain nothing from more;
+// every count is code, and complex entries come in twice as many kinds as real ones.
+template <class Entry>
+constexpr int kPassVectors = Entry::parts == 2 || Entry::V::width == 1 ? kMaxVectors / 2 : kMaxVectors;
+
+template <class Entry, class Body>
+DG_INLINE void for_each_column_pass(int64_t first, int64_t columns, const Body& body) {
+  constexpr int P = Entry::parts;
+  for_each_pass<typename Entry::V, kPassVectors<Entry>, P>(P * first, P * columns, body);
+}
+
 template <class Entry, class I>
 void rowwise(const SpmmArgs& args, int64_t begin, int64_t end) {
-  for_each_pass<typename Entry::V>(0, Entry::parts * args.columns,
-                                   [&]<int NV, bool Masked>(int64_t column, int tail) {
-                                     rows_pass<Entry, I, NV, Masked>(args, begin, end, column, tail);
-                                   });
+  for_each_column_pass<Entry>(0, args.columns, [&]<int NV, bool Masked>(int64_t column, int tail) {
+    rows_pass<Entry, I, NV, Masked>(args, begin, end, column, tail);
+  });
 }
 
 template <class Entry, class I>
 void scatter(const SpmmArgs& args, int64_t begin, int64_t end) {
-  for_each_pass<typename Entry::V>(Entry::parts * begin, Entry::parts * (end - begin),
-                                   [&]<int NV, bool Masked>(int64_t column, int tail) {
-                                     scatter_pass<Entry, I, NV, Masked>(args, column, tail);
-                                   });
+  for_each_column_pass<Entry>(begin, end - begin, [&]<int NV, bool Masked>(int64_t column, int tail) {
+    scatter_pass<Entry, I, NV, Masked>(args, column, tail);
+  });
 }
 
 // ---- the kernels ---------------------------------------------------------------------------------
