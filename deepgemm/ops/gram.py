@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from .. import _core
 from ..dtypes import default_output, is_float
-from ..errors import FormatError, ShapeError, UnsupportedError
+from ..errors import FormatError, ShapeError
 from ..kernels import registry
-from ..rounding import rounded
+from ..rounding import rounded, times
 from ..sparse import convert
 from ..sparse.base import SparseArray
 from ..sparse.csr import CSR
@@ -30,8 +30,9 @@ Array = npt.NDArray[Any]
 # vectors. So a pair counts as this many of the latter's multiply-adds. Measured with rows of random places on
 # two AVX-512 cores, sparse kernel against dense copy: 3.3 against 11.8 ms with 5 % of 5000 x 1000 float32
 # entries, 8.8 against 21 ms with 10 %, 375 against 191 ms with 20 % of 20000 x 1000 (one run
-# on a busy machine). 12 puts the change at one sixth, between the last two.
-PAIR_COST = 12.0
+# on a busy machine). 12 puts the change at one sixth, between the last two. Vectors of wider elements hold
+# fewer: rows of 50 to 150 entries were level at 6.4 to 4.7, 6.6 to 5.8 and 4.1 to 3.9 for the other three.
+PAIR_COST = {"f": 12.0, "d": 6.0, "F": 6.0, "D": 4.0}
 Rows = tuple[Array, Array, Array]
 """(indptr, indices, data) of compressed rows."""
 
@@ -67,7 +68,9 @@ def gram(
     -------
     numpy.ndarray or CSR, shape (n, n)
         Exactly symmetric, in C order, and equal to `matmul(A.T, A)`: each element is one chain of fused
-        multiply-adds over ascending rows of `A`.
+        multiply-adds over ascending rows of `A`. Complex entries are not conjugated, as in `A.T @ A`. There
+        the upper half is that of the product, and the lower one its mirror image, which may differ from the
+        product in the last bit. For the Hermitian `A.conj().T @ A` call `matmul(A.conj().T, A)`.
 
     Raises
     ------
@@ -77,9 +80,6 @@ def gram(
         If `sparse` is asked of a dense `A`.
     MemoryBudgetError
         If a sparse result does not fit into the memory there is.
-    UnsupportedError
-        If `A` is complex: `matmul(A.T, A)` has the stated order of complex chains, which is not symmetric to
-        the last bit, and `matmul(A.conj().T, A)` is what is usually meant.
 
     See Also
     --------
@@ -127,7 +127,8 @@ def sandwich(
     -------
     numpy.ndarray or CSR, shape (n, n)
         Exactly symmetric, in C order. For i <= j: `t = round(w[k] * A[k, i])`, then
-        `acc = fma(t, A[k, j], acc)` over ascending k; the other half is mirrored.
+        `acc = fma(t, A[k, j], acc)` over ascending k; the other half is mirrored. Complex `A` or `w` are not
+        conjugated: `t` rounds each real product and each sum, and the step is that of complex chains.
 
     Raises
     ------
@@ -135,8 +136,6 @@ def sandwich(
         If `A` is no matrix, or `w` has not one weight for each of its rows.
     FormatError
         If `w` is sparse, or `sparse` is asked of a dense `A`.
-    UnsupportedError
-        If an operand is complex.
 
     Notes
     -----
@@ -169,8 +168,6 @@ def _symmetric(
     weights = None if op == "gram" else _weights(op, w, rows)
     scaled = array.dtype if weights is None else default_output(weights.dtype, array.dtype, 2**62)
     chain, output = request.output_dtype(op, scaled, array.dtype, rows, wanted.dtype)
-    if chain.kind == "c":
-        raise UnsupportedError(f"{op}: complex operands have no kernel; matmul(A.T, A) does them")
     if weights is not None:
         weights = rounded(weights, chain)
     if isinstance(array, SparseArray):
@@ -184,7 +181,7 @@ def _symmetric(
             f"{op}: a result of {columns * columns:,} elements of {output} exceeds every memory"
         )
     result = None
-    if not (isinstance(array, SparseArray) and is_float(chain)) or _pays_as_dense(array):
+    if not (isinstance(array, SparseArray) and _has_kernel(chain)) or _pays_as_dense(array, chain):
         result = _through_matmul(array, weights, chain, upper, threads, kernel)
     if result is None:
         result = _dense_result(array, weights, chain, upper, wanted)
@@ -203,13 +200,17 @@ def _weights(op: str, w: Any, rows: int) -> Array:
     return result
 
 
-def _pays_as_dense(array: SparseArray) -> bool:
+def _has_kernel(chain: np.dtype[Any]) -> bool:
+    return is_float(chain) or chain.kind == "c"
+
+
+def _pays_as_dense(array: SparseArray, chain: np.dtype[Any]) -> bool:
     """Whether rows are so long that their pairs cost more than vectors over all columns."""
     rows, columns = array.shape
     squares = array.nnz * array.nnz / max(rows, 1)
     if array.format == "csr" and array._inspection is not None:
         squares = array._inspection.row_sq_sum
-    return squares / 2 * PAIR_COST > array.nnz * columns
+    return squares / 2 * PAIR_COST[chain.char] > array.nnz * columns
 
 
 def _dense_result(
@@ -235,7 +236,8 @@ def _sparse_parts(
     The whole of a Gram matrix is a product like any other: factors of a multiplication may be exchanged,
     so both halves come out equal, and doing the arithmetic of the lower one again costs less than mirroring.
     A weight goes to the factor of the lower column: there the halves are products of their own, in which an
-    entry (k, i) meets the part of row k from column i on, or before it.
+    entry (k, i) meets the part of row k from column i on, or before it. Steps of complex chains do not allow
+    an exchange at all, so their lower half is mirrored.
     """
     threads, isa = request.thread_count(wanted), wanted.choice.isa
     limit = budget.limit_for(array.T, array, None)
@@ -252,21 +254,34 @@ def _sparse_parts(
         return made
 
     plain = values[positions]
-    if weights is None and not upper:
+    if weights is None and not upper and chain.kind != "c":
         return product(plain, indptr, None, values)
-    with np.errstate(all="ignore"):
-        scaled = plain if weights is None else weights[rows_of] * plain
-        above = product(scaled, positions, indptr[1:][rows_of], values)
-        if upper:
-            return above
+    scaled = plain if weights is None else times(weights[rows_of], plain)
+    above = product(scaled, positions, indptr[1:][rows_of], values)
+    if upper:
+        return above
+    if chain.kind == "c":
+        below = _mirrored(above)
+    else:
         assert weights is not None
-        below = product(plain, indptr[rows_of], positions, weights[convert.expand(indptr)] * values)
+        below = product(plain, indptr[rows_of], positions, times(weights[convert.expand(indptr)], values))
     if below[1].size + above[1].size > np.iinfo(above[1].dtype).max:
         wide = np.dtype(np.int64)
     else:
         wide = max(below[1].dtype, above[1].dtype, key=lambda width: width.itemsize)
     joined: Rows = _core.join_rows(_widened(below, wide), _widened(above, wide))
     return joined
+
+
+def _mirrored(above: Rows) -> Rows:
+    """Return the part below the diagonal, of the rows from it on."""
+    indptr, indices, values = above
+    diagonal = indptr[:-1][np.diff(indptr) > 0]  # a column that has entries meets itself first
+    lengths = np.diff(indptr)
+    lengths[lengths > 0] -= 1
+    begins = np.zeros_like(indptr)
+    np.cumsum(lengths, out=begins[1:])
+    return convert.transpose(begins, np.delete(indices, diagonal), lengths.size, np.delete(values, diagonal))
 
 
 def _widened(rows: Rows, dtype: np.dtype[Any]) -> Rows:
@@ -284,14 +299,14 @@ def _sparse_result(
     wanted: request.Options,
 ) -> CSR:
     columns = array.shape[1]
-    if is_float(chain):
+    if _has_kernel(chain):
         parts = _sparse_parts(op, array, weights, chain, upper, wanted)
         kernel: Any = registry.find("matmul", "csr_csr")
         result: CSR = kernel.result(parts, (columns, columns), output)
         return result
     left = rows = array.astype(chain).tocsr().canonical()
     if weights is not None:  # no rounding: whole numbers, so both halves are the same already
-        left = rows.with_data(weights[convert.expand(rows.indptr)] * rows.data)
+        left = rows.with_data(times(weights[convert.expand(rows.indptr)], rows.data))
     product = matmul(left.T, rows, dtype=chain).tocsr().canonical()
     if upper:
         places = convert.expand(product.indptr)
@@ -315,23 +330,21 @@ def _through_matmul(
     None if an entry times the weight is not finite and would meet zeros that the sparse product skips.
     """
     left = array = array.astype(chain, copy=False)
-    with np.errstate(all="ignore"):
-        if isinstance(array, SparseArray):
-            left = array = array.tocsr().canonical()
-            if weights is not None:
-                left = array.with_data(weights[convert.expand(array.indptr)] * array.data)
-            if is_float(chain):
-                if not _core.all_finite(left.data):
-                    return None
-                array = array.toarray()
-        elif weights is not None:
-            left = weights[:, None] * array
+    if isinstance(array, SparseArray):
+        left = array = array.tocsr().canonical()
+        if weights is not None:
+            left = array.with_data(times(weights[convert.expand(array.indptr)], array.data))
+        if _has_kernel(chain):
+            if not _core.all_finite(left.data):
+                return None
+            array = array.toarray()
+    elif weights is not None:
+        left = times(weights[:, None], array)
     result: Any = matmul(left.T, array, dtype=chain, threads=threads, kernel=kernel)
     result = result.toarray() if isinstance(result, SparseArray) else result
     if upper:
         result = np.triu(result)
         return np.asarray(result)
-    if weights is not None:  # below the diagonal the weight went to the wrong factor
-        below = np.tril_indices(len(result), -1)
-        result[below] = result.T[below]
+    if weights is not None or chain.kind == "c":  # there the halves differ
+        np.copyto(result, result.T.copy(), where=np.tri(len(result), k=-1, dtype=np.bool_))
     return np.asarray(result)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from .. import _core
 from ..errors import DTypeError, FormatError, ShapeError
-from ..rounding import rounded
+from ..rounding import rounded, times
 from ..sparse.base import SparseArray
 from ..sparse.core import Factor
 from ..sparse.csr import CSR
@@ -126,7 +126,7 @@ def masked(
     rows = places.tocsr().canonical()
     values = _values(rows, left, right, chain, request.thread_count(wanted), wanted.choice.isa)
     if scaled:
-        values = _times(values, rows.data, chain)
+        values = times(values, rounded(rows.data, chain))
     return rows.with_data(rounded(values, output))
 
 
@@ -187,15 +187,3 @@ def _exact_values(rows: CSR, X: Array, Y: Array, chain: np.dtype[Any]) -> Array:
         else:
             values[piece] = (left * right).sum(axis=1, dtype=chain)
     return values
-
-
-def _times(values: Array, scale: Array, chain: np.dtype[Any]) -> Array:
-    """Return the products, rounded once (complex ones: each real product and each sum)."""
-    scale = rounded(scale, chain)
-    with np.errstate(all="ignore"):
-        if chain.kind != "c":
-            return values * scale
-        result = np.empty_like(values)  # NumPy's own product may or may not fuse, as the CPU has it
-        result.real = values.real * scale.real - values.imag * scale.imag
-        result.imag = values.real * scale.imag + values.imag * scale.real
-        return result
