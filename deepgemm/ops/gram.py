@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +13,16 @@ from .. import _core
 from ..dtypes import default_output, is_float
 from ..errors import FormatError, ShapeError
 from ..kernels import registry
+from ..planner.decision import Decision
+from ..planner.problem import OperandSpec
 from ..rounding import rounded, times
 from ..sparse import convert
 from ..sparse.base import SparseArray
 from ..sparse.csr import CSR
 from . import _budget as budget
+from . import _kernels as _kernels
 from . import _request as request
+from . import _specs as specs
 from ._columns import kernel_operand
 from .estimate import predict
 from .matmul import matmul
@@ -26,13 +31,6 @@ __all__ = ["gram", "sandwich"]
 
 Array = npt.NDArray[Any]
 
-# The sparse kernel adds one pair of entries of a row at a time; the product with a dense copy of A, whole
-# vectors. So a pair counts as this many of the latter's multiply-adds. Measured with rows of random places on
-# two AVX-512 cores, sparse kernel against dense copy: 3.3 against 11.8 ms with 5 % of 5000 x 1000 float32
-# entries, 8.8 against 21 ms with 10 %, 375 against 191 ms with 20 % of 20000 x 1000 (one run
-# on a busy machine). 12 puts the change at one sixth, between the last two. Vectors of wider elements hold
-# fewer: rows of 50 to 150 entries were level at 6.4 to 4.7, 6.6 to 5.8 and 4.1 to 3.9 for the other three.
-PAIR_COST = {"f": 12.0, "d": 6.0, "F": 6.0, "D": 4.0}
 Rows = tuple[Array, Array, Array]
 """(indptr, indices, data) of compressed rows."""
 
@@ -62,7 +60,7 @@ def gram(
     threads : int, optional
         Use at most so many threads.
     kernel : str, optional
-        Force an ISA ("avx2").
+        Force an ISA ("avx2"), a kernel ("gram_pairs") or both ("gram_pairs@avx2").
 
     Returns
     -------
@@ -80,6 +78,8 @@ def gram(
         If `sparse` is asked of a dense `A`.
     MemoryBudgetError
         If a sparse result does not fit into the memory there is.
+    UnsupportedError
+        If the kernel that `kernel` names cannot do it.
 
     See Also
     --------
@@ -99,7 +99,9 @@ def gram(
     array([[ 1.,  2.],
            [ 2., 13.]])
     """
-    return _symmetric("gram", A, None, upper, sparse, dtype, threads, kernel)
+    return _computed(
+        planned("gram", A, upper=upper, sparse=sparse, dtype=dtype, threads=threads, kernel=kernel)
+    )
 
 
 def sandwich(
@@ -136,6 +138,8 @@ def sandwich(
         If `A` is no matrix, or `w` has not one weight for each of its rows.
     FormatError
         If `w` is sparse, or `sparse` is asked of a dense `A`.
+    UnsupportedError
+        If the kernel that `kernel` names cannot do it.
 
     Notes
     -----
@@ -149,20 +153,53 @@ def sandwich(
     array([[ 2.,  4.],
            [ 4., 17.]])
     """
-    return _symmetric("sandwich", A, w, upper, sparse, dtype, threads, kernel)
+    return _computed(
+        planned("sandwich", A, w, upper=upper, sparse=sparse, dtype=dtype, threads=threads, kernel=kernel)
+    )
 
 
-def _symmetric(
+class Planned(NamedTuple):
+    """A symmetric product that was checked and decided, but not computed.
+
+    Attributes
+    ----------
+    op : str
+        "gram" or "sandwich".
+    array : sparse array or numpy.ndarray
+    weights : numpy.ndarray or None
+        In the dtype of the chain.
+    chain, output : numpy.dtype
+    upper, sparse : bool
+        What is wanted of the result.
+    wanted : Options
+    decision : Decision
+    """
+
+    op: str
+    array: Any
+    weights: Array | None
+    chain: np.dtype[Any]
+    output: np.dtype[Any]
+    upper: bool
+    sparse: bool
+    wanted: request.Options
+    decision: Decision
+
+
+def planned(
     op: str,
     A: Any,
-    w: Any,
-    upper: bool,
-    sparse: bool,
-    dtype: npt.DTypeLike | None,
-    threads: int | None,
-    kernel: str | None,
-) -> Array | CSR:
-    wanted = request.one_kernel_options(op, dtype, threads, kernel)
+    w: Any = None,
+    *,
+    upper: bool = False,
+    sparse: bool = False,
+    dtype: npt.DTypeLike | None = None,
+    threads: int | None = None,
+    kernel: str | None = None,
+) -> Planned:
+    """Check a symmetric product and decide how to compute it."""
+    env = request.current_settings()
+    wanted = request.options(op, dtype, threads, kernel, True, env)
     array = request.matrix(op, "A", A)
     rows, columns = array.shape
     weights = None if op == "gram" else _weights(op, w, rows)
@@ -175,17 +212,47 @@ def _symmetric(
     if sparse:
         if not isinstance(array, SparseArray):
             raise FormatError(f"{op}: sparse=True takes a sparse A, this one is dense")
-        return _sparse_result(op, array, weights, chain, output, upper, wanted)
-    if columns * columns * max(chain.itemsize, output.itemsize) > sys.maxsize:
+    elif columns * columns * max(chain.itemsize, output.itemsize) > sys.maxsize:
         raise MemoryError(
             f"{op}: a result of {columns * columns:,} elements of {output} exceeds every memory"
         )
+    spec = specs.spec_of(array, 0, specs.NOT_LOOKED_AT)
+    named = op + "_sparse" if sparse else op
+    decision = request.decided_once(named, (_turned(spec), spec), (chain, output), wanted, env)
+    return Planned(op, array, weights, chain, output, upper, sparse, wanted, decision)
+
+
+def _turned(spec: OperandSpec) -> OperandSpec:
+    """Return what the transpose of an operand looks like."""
+    formats, orders = {"csr": "csc", "csc": "csr"}, {"C": "F", "F": "C"}
+    return replace(
+        spec,
+        shape=spec.shape[::-1],
+        format=formats.get(spec.format, spec.format),
+        order=orders.get(spec.order, spec.order) if spec.format == "dense" else spec.order,
+        blocksize=None if spec.blocksize is None else spec.blocksize[::-1],
+        layouts=(),
+        donors=(),
+    )
+
+
+def _computed(plan: Planned) -> Array | CSR:
+    chosen = plan.decision.choice.candidate
+    array, weights, chain = plan.array, plan.weights, plan.chain
+    isa = plan.wanted.choice.isa
+    if plan.sparse:
+        if chosen.kernel == "gram_rows":
+            parts = _sparse_parts(plan.op, array, weights, chain, plan.upper, plan.wanted)
+            kernel: Any = registry.find("matmul", "csr_csr")
+            made: CSR = kernel.result(parts, (array.shape[1], array.shape[1]), plan.output)
+            return made
+        return _whole_numbers(array, weights, chain, plan.output, plan.upper)
     result = None
-    if not (isinstance(array, SparseArray) and _has_kernel(chain)) or _pays_as_dense(array, chain):
-        result = _through_matmul(array, weights, chain, upper, threads, kernel)
+    if chosen.kernel == "gram_matmul":
+        result = _through_matmul(array, weights, chain, plan.upper, plan.wanted.threads, isa)
     if result is None:
-        result = _dense_result(array, weights, chain, upper, wanted)
-    return rounded(result, output)
+        result = _dense_result(array, weights, chain, plan.upper, plan.wanted)
+    return rounded(result, plan.output)
 
 
 def _weights(op: str, w: Any, rows: int) -> Array:
@@ -202,15 +269,6 @@ def _weights(op: str, w: Any, rows: int) -> Array:
 
 def _has_kernel(chain: np.dtype[Any]) -> bool:
     return is_float(chain) or chain.kind == "c"
-
-
-def _pays_as_dense(array: SparseArray, chain: np.dtype[Any]) -> bool:
-    """Whether rows are so long that their pairs cost more than vectors over all columns."""
-    rows, columns = array.shape
-    squares = array.nnz * array.nnz / max(rows, 1)
-    if array.format == "csr" and array._inspection is not None:
-        squares = array._inspection.row_sq_sum
-    return squares / 2 * PAIR_COST[chain.char] > array.nnz * columns
 
 
 def _dense_result(
@@ -289,23 +347,12 @@ def _widened(rows: Rows, dtype: np.dtype[Any]) -> Rows:
     return indptr.astype(dtype, copy=False), indices.astype(dtype, copy=False), data
 
 
-def _sparse_result(
-    op: str,
-    array: SparseArray,
-    weights: Array | None,
-    chain: np.dtype[Any],
-    output: np.dtype[Any],
-    upper: bool,
-    wanted: request.Options,
+def _whole_numbers(
+    array: SparseArray, weights: Array | None, chain: np.dtype[Any], output: np.dtype[Any], upper: bool
 ) -> CSR:
     columns = array.shape[1]
-    if _has_kernel(chain):
-        parts = _sparse_parts(op, array, weights, chain, upper, wanted)
-        kernel: Any = registry.find("matmul", "csr_csr")
-        result: CSR = kernel.result(parts, (columns, columns), output)
-        return result
     left = rows = array.astype(chain).tocsr().canonical()
-    if weights is not None:  # no rounding: whole numbers, so both halves are the same already
+    if weights is not None:  # no rounding, so both halves are the same already
         left = rows.with_data(times(weights[convert.expand(rows.indptr)], rows.data))
     product = matmul(left.T, rows, dtype=chain).tocsr().canonical()
     if upper:
