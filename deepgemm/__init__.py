@@ -14,6 +14,7 @@ from .ops.embedding_bag import embedding_bag
 from .ops.embedding_bag_grad import embedding_bag_grad
 from .ops.error_bound import error_bound
 from .ops.estimate import Estimate, estimate
+from .ops.explain import explain
 from .ops.gram import gram, sandwich
 from .ops.group_by_expert import ExpertGroups, group_by_expert
 from .ops.grouped_matmul import grouped_matmul
@@ -79,6 +80,7 @@ __all__ = [
     "embedding_bag_grad",
     "error_bound",
     "estimate",
+    "explain",
     "fake_quantize",
     "float8_e4m3fn",
     "float8_e5m2",

@@ -33,6 +33,8 @@ L = TypeVar("L", bound=Layout)
 
 STRUCTURE = "structure:"
 """Prefix of the names of layouts that hold places only, no values: they serve entries of any dtype."""
+COLUMNS = f"{STRUCTURE}columns"
+"""Rows and columns of an operand at once."""
 
 _DONATED = "donated:"  # prefix of a donor's layouts in the ledger
 

@@ -23,7 +23,7 @@ def status(key):
 
 order, side = sys.argv[1:]
 rng = np.random.default_rng(0)
-rows, columns, per_row, width = 200_000, 100_000, 8, 64
+rows, columns, per_row, width = 500_000, 250_000, 8, 96
 indptr = np.arange(0, rows * per_row + 1, per_row, dtype=np.int32)
 indices = np.sort(rng.integers(0, columns // per_row, (rows, per_row), dtype=np.int32), axis=1)
 indices = (indices + np.arange(per_row, dtype=np.int32) * (columns // per_row)).ravel()

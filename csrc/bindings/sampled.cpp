@@ -52,7 +52,7 @@ GramOperand gram_operand(const py::array& indptr, const py::array& indices, cons
       raise("DTypeError", "gram: indices have several dtypes");
     }
   }
-  if (rows_of.size() < a.rows.nnz || positions.size() < a.rows.nnz || is_complex(a.rows.dtype)) {
+  if (rows_of.size() < a.rows.nnz || positions.size() < a.rows.nnz) {
     raise("FormatError", "gram: rows and columns do not fit together");
   }
   return a;

@@ -1,7 +1,7 @@
 #include "core/gram.h"
 
 #include <algorithm>
-#include <cstring>
+#include <complex>
 
 #include "core/gram_args.h"
 #include "core/kernel_table.h"
@@ -133,10 +133,15 @@ void mirror_upper(const DenseView& out, DType dtype, int threads) {
     const std::int64_t last = tasks > 1 ? std::min(first + kRows, out.rows) : out.rows;
     for (std::int64_t begin = first; begin < last; begin += kRows) {
       const std::int64_t end = std::min(begin + kRows, last);
-      if (dtype == DType::f32) {
-        mirror_rows<float>(out, begin, end);
-      } else {
-        mirror_rows<double>(out, begin, end);
+      switch (size_of(dtype)) {
+        case 4:
+          mirror_rows<float>(out, begin, end);
+          break;
+        case 8:
+          mirror_rows<double>(out, begin, end);
+          break;
+        default:
+          mirror_rows<std::complex<double>>(out, begin, end);
       }
     }
   });

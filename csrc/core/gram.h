@@ -14,8 +14,9 @@ struct GramOperand {
   const void* positions;
 };
 
-// out = A^T diag(weights) A, columns x columns and row-major; `weights` is null for A^T A. Without `mirror`
-// only the upper triangle is written. Threads split the elements of `out`, a single long row included.
+// out = A^T diag(weights) A without conjugation, columns x columns and row-major; `weights` is null for
+// A^T A. Without `mirror` only the upper triangle is written. Threads split the elements of `out`, a single
+// long row included.
 Status gram(const GramOperand& a, const void* weights, const DenseView& out, bool mirror, Isa highest,
             int threads);
 

@@ -71,8 +71,9 @@ using PanelFn = void (*)(void* context, const DenseView& x, const TargetRows& y)
 
 // Calls fn for panels of all columns, one after another, with views of unit column stride: x holds what
 // X holds, and what is put into y goes to Y. Without any copying there is one panel of all columns.
-// Copies of X and Y take at most a few megabytes or a twelfth of operands and result: a product promises to
-// stay within a tenth of them.
+// Copies of X and Y take at most 24 MB or a twelfth of operands and result: a product promises to stay within
+// 32 MB, which threads keep between products anyway, or a tenth of them. Where both are turned, copies of X
+// lie in what is not yet written of Y, if that allows wider panels.
 Status run(const DenseView& x, const DenseView& y, const Wanted& wanted, int threads, PanelFn fn,
            void* context);
 

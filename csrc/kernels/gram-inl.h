@@ -10,7 +10,7 @@
 // cost).
 
 #include "core/gram_args.h"
-#include "kernels/common-inl.h"
+#include "kernels/chain-inl.h"
 
 namespace deepgemm::DG_ISA {
 namespace {
@@ -32,8 +32,9 @@ DG_INLINE int64_t first_at(const I* indices, int64_t from, int64_t to, int64_t c
   return from;
 }
 
-template <class T, class I>
+template <class Chain, class I>
 void gram(const void* raw, int64_t begin, int64_t end, int, void*) {
+  using T = typename Chain::Value;
   const GramArgs& args = *static_cast<const GramArgs*>(raw);
   const I* indptr = static_cast<const I*>(args.indptr);
   const I* indices = static_cast<const I*>(args.indices);
@@ -45,7 +46,7 @@ void gram(const void* raw, int64_t begin, int64_t end, int, void*) {
   for (int64_t i = begin; i < end; ++i) {
     T* row = static_cast<T*>(args.out) + i * args.out_stride;
     const int64_t first = args.first_column > i ? args.first_column : i;
-    for (int64_t j = first; j < args.last_column; ++j) row[j] = T(0);
+    for (int64_t j = first; j < args.last_column; ++j) row[j] = T{};
     const int64_t stop = column_ptr[i + 1];
     for (int64_t p = column_ptr[i]; p < stop; ++p) {
       if (p + kRowsAhead < stop) {
@@ -55,10 +56,10 @@ void gram(const void* raw, int64_t begin, int64_t end, int, void*) {
       }
       const int64_t k = column_rows[p];
       int64_t q = positions[p], to = indptr[k + 1];
-      const T scaled = weights != nullptr ? weights[k] * values[q] : values[q];
+      const T scaled = weights != nullptr ? Chain::times(weights[k], values[q]) : values[q];
       if (first > i) q = first_at(indices, q, to, first);
       if (args.last_column < args.columns) to = first_at(indices, q, to, args.last_column);
-      for (; q < to; ++q) row[indices[q]] = fused(scaled, values[q], row[indices[q]]);
+      for (; q < to; ++q) row[indices[q]] = Chain::step(scaled, values[q], row[indices[q]]);
     }
   }
 }

@@ -7,10 +7,14 @@ namespace deepgemm::DG_ISA {
 namespace {
 
 constexpr KernelEntry kEntries[] = {
-    {KernelId::gram, DType::f32, IndexType::i32, gram<float, int32_t>},
-    {KernelId::gram, DType::f32, IndexType::i64, gram<float, int64_t>},
-    {KernelId::gram, DType::f64, IndexType::i32, gram<double, int32_t>},
-    {KernelId::gram, DType::f64, IndexType::i64, gram<double, int64_t>},
+    {KernelId::gram, DType::f32, IndexType::i32, gram<RealChain<float>, int32_t>},
+    {KernelId::gram, DType::f32, IndexType::i64, gram<RealChain<float>, int64_t>},
+    {KernelId::gram, DType::f64, IndexType::i32, gram<RealChain<double>, int32_t>},
+    {KernelId::gram, DType::f64, IndexType::i64, gram<RealChain<double>, int64_t>},
+    {KernelId::gram, DType::c64, IndexType::i32, gram<ComplexChain<float>, int32_t>},
+    {KernelId::gram, DType::c64, IndexType::i64, gram<ComplexChain<float>, int64_t>},
+    {KernelId::gram, DType::c128, IndexType::i32, gram<ComplexChain<double>, int32_t>},
+    {KernelId::gram, DType::c128, IndexType::i64, gram<ComplexChain<double>, int64_t>},
 };
 
 }  // namespace

@@ -9,13 +9,11 @@ import numpy.typing as npt
 
 from ..sparse import convert
 from ..sparse.base import SparseArray
-from ..sparse.layouts import STRUCTURE
+from ..sparse.layouts import COLUMNS
 from ..sparse.validate import index_dtype
 
 Array = npt.NDArray[Any]
 KernelOperand = tuple[Array, Array, Array, Array, Array, Array, Array | None]
-
-LAYOUT = f"{STRUCTURE}columns"
 
 
 class Columns(NamedTuple):
@@ -67,7 +65,7 @@ def kernel_operand(array: SparseArray, weights: Array | None, chain: np.dtype[An
     """Return what the kernels read: the layout, built if missing, the values in its order, and weights."""
     base = array.canonical()
     cache = array._layouts
-    parts = cache.get_or_build(LAYOUT, lambda: cache.donor(LAYOUT) or _columns(base))
+    parts = cache.get_or_build(COLUMNS, lambda: cache.donor(COLUMNS) or _columns(base))
     assert isinstance(parts, Columns)
     values = base.data.reshape(-1)
     if parts.order is not None:

@@ -13,8 +13,10 @@ from ..kernels.native.gemm_integer import GemmIntegers
 from ..kernels.native.gemm_split import GemmSplit
 from ..kernels.native.narrow import NarrowHalves, QuantizedInPlace, QuantizedPanels
 from ..kernels.native.quantized import Dequantized, DequantizedPanels, WholeGroups
+from ..kernels.native.sampled import SampledDots, SampledExact
 from ..kernels.native.sell import SellVector
 from ..kernels.native.split import SplitRows
+from ..kernels.native.symmetric import KERNELS as SYMMETRIC
 from ..kernels.scipy import NumPy, SciPy
 
 registry.register(
@@ -41,6 +43,9 @@ registry.register(
     QuantizedInPlace(),
     QuantizedPanels(),
     WholeGroups(),
+    *SYMMETRIC,
+    SampledDots(),
+    SampledExact(),
     SciPy(),
     NumPy(),
 )

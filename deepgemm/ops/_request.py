@@ -18,9 +18,10 @@ from ..config import KernelChoice, Settings, parse_kernel, settings
 from ..dtypes import accumulator, beside_quantized, canonical, default_output, is_float
 from ..errors import DTypeError, ShapeError, UnsupportedError
 from ..kernels import registry
+from ..planner import machine as machines
 from ..planner.account import total_spent
-from ..planner.decision import log
-from ..planner.problem import ANY_KERNEL, Problem, Side, dtype_name
+from ..planner.decision import Decision, decide, log
+from ..planner.problem import ANY_KERNEL, OperandSpec, Problem, Side, dtype_name
 from ..planner.report import Report
 from ..planner.structure import Structure
 from ..sparse.base import SparseArray
@@ -294,6 +295,37 @@ def problem_of(
         stack=stack,
         epilogue=epilogue,
     )
+
+
+def decided_once(
+    op: str,
+    specs: tuple[OperandSpec, OperandSpec],
+    dtypes: tuple[np.dtype[Any], np.dtype[Any]],
+    wanted: Options,
+    env: Settings,
+    mask: OperandSpec | None = None,
+) -> Decision:
+    """Return the decision for an operation that keeps no account: for one call, conversions included.
+
+    `dtypes` are those of the chain and of the result. With DEEPGEMM_VERBOSE it is logged.
+    """
+    problem = Problem(
+        *specs,
+        dtype_name(dtypes[0]),
+        dtype_name(dtypes[1]),
+        "right",
+        reuse=1,
+        threads=thread_count(wanted),
+        reproducible=wanted.reproducible,
+        choice=wanted.choice,
+        layout_limit=_layout_limit(env),
+        op=op,
+        mask=mask,
+    )
+    decision = decide(problem, machines.current(env.cache_dir))
+    if env.verbose:
+        log(decision.explain())
+    return decision
 
 
 def problem_again(

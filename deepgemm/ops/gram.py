@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _core
 from ..dtypes import default_output, is_float
-from ..errors import FormatError, ShapeError, UnsupportedError
+from ..errors import FormatError, ShapeError
 from ..kernels import registry
-from ..rounding import rounded
+from ..planner.decision import Decision
+from ..planner.problem import OperandSpec
+from ..rounding import rounded, times
 from ..sparse import convert
 from ..sparse.base import SparseArray
 from ..sparse.csr import CSR
 from . import _budget as budget
+from . import _kernels as _kernels
 from . import _request as request
+from . import _specs as specs
 from ._columns import kernel_operand
 from .estimate import predict
 from .matmul import matmul
@@ -26,12 +31,6 @@ __all__ = ["gram", "sandwich"]
 
 Array = npt.NDArray[Any]
 
-# The sparse kernel adds one pair of entries of a row at a time; the product with a dense copy of A, whole
-# vectors. So a pair counts as this many of the latter's multiply-adds. Measured with rows of random places on
-# two AVX-512 cores, sparse kernel against dense copy: 3.3 against 11.8 ms with 5 % of 5000 x 1000 float32
-# entries, 8.8 against 21 ms with 10 %, 375 against 191 ms with 20 % of 20000 x 1000 (one run
-# on a busy machine). 12 puts the change at one sixth, between the last two.
-PAIR_COST = 12.0
 Rows = tuple[Array, Array, Array]
 """(indptr, indices, data) of compressed rows."""
 
@@ -61,13 +60,15 @@ def gram(
     threads : int, optional
         Use at most so many threads.
     kernel : str, optional
-        Force an ISA ("avx2").
+        Force an ISA ("avx2"), a kernel ("gram_pairs") or both ("gram_pairs@avx2").
 
     Returns
     -------
     numpy.ndarray or CSR, shape (n, n)
         Exactly symmetric, in C order, and equal to `matmul(A.T, A)`: each element is one chain of fused
-        multiply-adds over ascending rows of `A`.
+        multiply-adds over ascending rows of `A`. Complex entries are not conjugated, as in `A.T @ A`. There
+        the upper half is that of the product, and the lower one its mirror image, which may differ from the
+        product in the last bit. For the Hermitian `A.conj().T @ A` call `matmul(A.conj().T, A)`.
 
     Raises
     ------
@@ -78,8 +79,7 @@ def gram(
     MemoryBudgetError
         If a sparse result does not fit into the memory there is.
     UnsupportedError
-        If `A` is complex: `matmul(A.T, A)` has the stated order of complex chains, which is not symmetric to
-        the last bit, and `matmul(A.conj().T, A)` is what is usually meant.
+        If the kernel that `kernel` names cannot do it.
 
     See Also
     --------
@@ -99,7 +99,9 @@ def gram(
     array([[ 1.,  2.],
            [ 2., 13.]])
     """
-    return _symmetric("gram", A, None, upper, sparse, dtype, threads, kernel)
+    return _computed(
+        planned("gram", A, upper=upper, sparse=sparse, dtype=dtype, threads=threads, kernel=kernel)
+    )
 
 
 def sandwich(
@@ -127,7 +129,8 @@ def sandwich(
     -------
     numpy.ndarray or CSR, shape (n, n)
         Exactly symmetric, in C order. For i <= j: `t = round(w[k] * A[k, i])`, then
-        `acc = fma(t, A[k, j], acc)` over ascending k; the other half is mirrored.
+        `acc = fma(t, A[k, j], acc)` over ascending k; the other half is mirrored. Complex `A` or `w` are not
+        conjugated: `t` rounds each real product and each sum, and the step is that of complex chains.
 
     Raises
     ------
@@ -136,7 +139,7 @@ def sandwich(
     FormatError
         If `w` is sparse, or `sparse` is asked of a dense `A`.
     UnsupportedError
-        If an operand is complex.
+        If the kernel that `kernel` names cannot do it.
 
     Notes
     -----
@@ -150,27 +153,58 @@ def sandwich(
     array([[ 2.,  4.],
            [ 4., 17.]])
     """
-    return _symmetric("sandwich", A, w, upper, sparse, dtype, threads, kernel)
+    return _computed(
+        planned("sandwich", A, w, upper=upper, sparse=sparse, dtype=dtype, threads=threads, kernel=kernel)
+    )
 
 
-def _symmetric(
+class Planned(NamedTuple):
+    """A symmetric product that was checked and decided, but not computed.
+
+    Attributes
+    ----------
+    op : str
+        "gram" or "sandwich".
+    array : sparse array or numpy.ndarray
+    weights : numpy.ndarray or None
+        In the dtype of the chain.
+    chain, output : numpy.dtype
+    upper, sparse : bool
+        What is wanted of the result.
+    wanted : Options
+    decision : Decision
+    """
+
+    op: str
+    array: Any
+    weights: Array | None
+    chain: np.dtype[Any]
+    output: np.dtype[Any]
+    upper: bool
+    sparse: bool
+    wanted: request.Options
+    decision: Decision
+
+
+def planned(
     op: str,
     A: Any,
-    w: Any,
-    upper: bool,
-    sparse: bool,
-    dtype: npt.DTypeLike | None,
-    threads: int | None,
-    kernel: str | None,
-) -> Array | CSR:
-    wanted = request.one_kernel_options(op, dtype, threads, kernel)
+    w: Any = None,
+    *,
+    upper: bool = False,
+    sparse: bool = False,
+    dtype: npt.DTypeLike | None = None,
+    threads: int | None = None,
+    kernel: str | None = None,
+) -> Planned:
+    """Check a symmetric product and decide how to compute it."""
+    env = request.current_settings()
+    wanted = request.options(op, dtype, threads, kernel, True, env)
     array = request.matrix(op, "A", A)
     rows, columns = array.shape
     weights = None if op == "gram" else _weights(op, w, rows)
     scaled = array.dtype if weights is None else default_output(weights.dtype, array.dtype, 2**62)
     chain, output = request.output_dtype(op, scaled, array.dtype, rows, wanted.dtype)
-    if chain.kind == "c":
-        raise UnsupportedError(f"{op}: complex operands have no kernel; matmul(A.T, A) does them")
     if weights is not None:
         weights = rounded(weights, chain)
     if isinstance(array, SparseArray):
@@ -178,17 +212,47 @@ def _symmetric(
     if sparse:
         if not isinstance(array, SparseArray):
             raise FormatError(f"{op}: sparse=True takes a sparse A, this one is dense")
-        return _sparse_result(op, array, weights, chain, output, upper, wanted)
-    if columns * columns * max(chain.itemsize, output.itemsize) > sys.maxsize:
+    elif columns * columns * max(chain.itemsize, output.itemsize) > sys.maxsize:
         raise MemoryError(
             f"{op}: a result of {columns * columns:,} elements of {output} exceeds every memory"
         )
+    spec = specs.spec_of(array, 0, specs.NOT_LOOKED_AT)
+    named = op + "_sparse" if sparse else op
+    decision = request.decided_once(named, (_turned(spec), spec), (chain, output), wanted, env)
+    return Planned(op, array, weights, chain, output, upper, sparse, wanted, decision)
+
+
+def _turned(spec: OperandSpec) -> OperandSpec:
+    """Return what the transpose of an operand looks like."""
+    formats, orders = {"csr": "csc", "csc": "csr"}, {"C": "F", "F": "C"}
+    return replace(
+        spec,
+        shape=spec.shape[::-1],
+        format=formats.get(spec.format, spec.format),
+        order=orders.get(spec.order, spec.order) if spec.format == "dense" else spec.order,
+        blocksize=None if spec.blocksize is None else spec.blocksize[::-1],
+        layouts=(),
+        donors=(),
+    )
+
+
+def _computed(plan: Planned) -> Array | CSR:
+    chosen = plan.decision.choice.candidate
+    array, weights, chain = plan.array, plan.weights, plan.chain
+    isa = plan.wanted.choice.isa
+    if plan.sparse:
+        if chosen.kernel == "gram_rows":
+            parts = _sparse_parts(plan.op, array, weights, chain, plan.upper, plan.wanted)
+            kernel: Any = registry.find("matmul", "csr_csr")
+            made: CSR = kernel.result(parts, (array.shape[1], array.shape[1]), plan.output)
+            return made
+        return _whole_numbers(array, weights, chain, plan.output, plan.upper)
     result = None
-    if not (isinstance(array, SparseArray) and is_float(chain)) or _pays_as_dense(array):
-        result = _through_matmul(array, weights, chain, upper, threads, kernel)
+    if chosen.kernel == "gram_matmul":
+        result = _through_matmul(array, weights, chain, plan.upper, plan.wanted.threads, isa)
     if result is None:
-        result = _dense_result(array, weights, chain, upper, wanted)
-    return rounded(result, output)
+        result = _dense_result(array, weights, chain, plan.upper, plan.wanted)
+    return rounded(result, plan.output)
 
 
 def _weights(op: str, w: Any, rows: int) -> Array:
@@ -203,13 +267,8 @@ def _weights(op: str, w: Any, rows: int) -> Array:
     return result
 
 
-def _pays_as_dense(array: SparseArray) -> bool:
-    """Whether rows are so long that their pairs cost more than vectors over all columns."""
-    rows, columns = array.shape
-    squares = array.nnz * array.nnz / max(rows, 1)
-    if array.format == "csr" and array._inspection is not None:
-        squares = array._inspection.row_sq_sum
-    return squares / 2 * PAIR_COST > array.nnz * columns
+def _has_kernel(chain: np.dtype[Any]) -> bool:
+    return is_float(chain) or chain.kind == "c"
 
 
 def _dense_result(
@@ -235,7 +294,8 @@ def _sparse_parts(
     The whole of a Gram matrix is a product like any other: factors of a multiplication may be exchanged,
     so both halves come out equal, and doing the arithmetic of the lower one again costs less than mirroring.
     A weight goes to the factor of the lower column: there the halves are products of their own, in which an
-    entry (k, i) meets the part of row k from column i on, or before it.
+    entry (k, i) meets the part of row k from column i on, or before it. Steps of complex chains do not allow
+    an exchange at all, so their lower half is mirrored.
     """
     threads, isa = request.thread_count(wanted), wanted.choice.isa
     limit = budget.limit_for(array.T, array, None)
@@ -252,15 +312,17 @@ def _sparse_parts(
         return made
 
     plain = values[positions]
-    if weights is None and not upper:
+    if weights is None and not upper and chain.kind != "c":
         return product(plain, indptr, None, values)
-    with np.errstate(all="ignore"):
-        scaled = plain if weights is None else weights[rows_of] * plain
-        above = product(scaled, positions, indptr[1:][rows_of], values)
-        if upper:
-            return above
+    scaled = plain if weights is None else times(weights[rows_of], plain)
+    above = product(scaled, positions, indptr[1:][rows_of], values)
+    if upper:
+        return above
+    if chain.kind == "c":
+        below = _mirrored(above)
+    else:
         assert weights is not None
-        below = product(plain, indptr[rows_of], positions, weights[convert.expand(indptr)] * values)
+        below = product(plain, indptr[rows_of], positions, times(weights[convert.expand(indptr)], values))
     if below[1].size + above[1].size > np.iinfo(above[1].dtype).max:
         wide = np.dtype(np.int64)
     else:
@@ -269,29 +331,29 @@ def _sparse_parts(
     return joined
 
 
+def _mirrored(above: Rows) -> Rows:
+    """Return the part below the diagonal, of the rows from it on."""
+    indptr, indices, values = above
+    diagonal = indptr[:-1][np.diff(indptr) > 0]  # a column that has entries meets itself first
+    lengths = np.diff(indptr)
+    lengths[lengths > 0] -= 1
+    begins = np.zeros_like(indptr)
+    np.cumsum(lengths, out=begins[1:])
+    return convert.transpose(begins, np.delete(indices, diagonal), lengths.size, np.delete(values, diagonal))
+
+
 def _widened(rows: Rows, dtype: np.dtype[Any]) -> Rows:
     indptr, indices, data = rows
     return indptr.astype(dtype, copy=False), indices.astype(dtype, copy=False), data
 
 
-def _sparse_result(
-    op: str,
-    array: SparseArray,
-    weights: Array | None,
-    chain: np.dtype[Any],
-    output: np.dtype[Any],
-    upper: bool,
-    wanted: request.Options,
+def _whole_numbers(
+    array: SparseArray, weights: Array | None, chain: np.dtype[Any], output: np.dtype[Any], upper: bool
 ) -> CSR:
     columns = array.shape[1]
-    if is_float(chain):
-        parts = _sparse_parts(op, array, weights, chain, upper, wanted)
-        kernel: Any = registry.find("matmul", "csr_csr")
-        result: CSR = kernel.result(parts, (columns, columns), output)
-        return result
     left = rows = array.astype(chain).tocsr().canonical()
-    if weights is not None:  # no rounding: whole numbers, so both halves are the same already
-        left = rows.with_data(weights[convert.expand(rows.indptr)] * rows.data)
+    if weights is not None:  # no rounding, so both halves are the same already
+        left = rows.with_data(times(weights[convert.expand(rows.indptr)], rows.data))
     product = matmul(left.T, rows, dtype=chain).tocsr().canonical()
     if upper:
         places = convert.expand(product.indptr)
@@ -315,23 +377,21 @@ def _through_matmul(
     None if an entry times the weight is not finite and would meet zeros that the sparse product skips.
     """
     left = array = array.astype(chain, copy=False)
-    with np.errstate(all="ignore"):
-        if isinstance(array, SparseArray):
-            left = array = array.tocsr().canonical()
-            if weights is not None:
-                left = array.with_data(weights[convert.expand(array.indptr)] * array.data)
-            if is_float(chain):
-                if not _core.all_finite(left.data):
-                    return None
-                array = array.toarray()
-        elif weights is not None:
-            left = weights[:, None] * array
+    if isinstance(array, SparseArray):
+        left = array = array.tocsr().canonical()
+        if weights is not None:
+            left = array.with_data(times(weights[convert.expand(array.indptr)], array.data))
+        if _has_kernel(chain):
+            if not _core.all_finite(left.data):
+                return None
+            array = array.toarray()
+    elif weights is not None:
+        left = times(weights[:, None], array)
     result: Any = matmul(left.T, array, dtype=chain, threads=threads, kernel=kernel)
     result = result.toarray() if isinstance(result, SparseArray) else result
     if upper:
         result = np.triu(result)
         return np.asarray(result)
-    if weights is not None:  # below the diagonal the weight went to the wrong factor
-        below = np.tril_indices(len(result), -1)
-        result[below] = result.T[below]
+    if weights is not None or chain.kind == "c":  # there the halves differ
+        np.copyto(result, result.T.copy(), where=np.tri(len(result), k=-1, dtype=np.bool_))
     return np.asarray(result)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _core
 from ..errors import DTypeError, FormatError, ShapeError
-from ..rounding import rounded
+from ..planner.decision import Decision
+from ..rounding import rounded, times
 from ..sparse.base import SparseArray
 from ..sparse.core import Factor
 from ..sparse.csr import CSR
+from . import _kernels as _kernels
 from . import _request as request
+from . import _specs as specs
 
 __all__ = ["sddmm"]
 
@@ -52,8 +55,10 @@ def sddmm(
         has it), else transposed into a copy once, k n elements.
     scaled : bool, optional
         Multiply each value by that of the mask, as in DGL's `sddmm`, for example to apply weights to edges.
-    dtype, threads, kernel
+    dtype, threads
         As for `gram`.
+    kernel : str, optional
+        Force an ISA ("avx2"), a kernel ("sddmm_dots") or both ("sddmm_dots@avx2").
 
     Returns
     -------
@@ -68,6 +73,8 @@ def sddmm(
         If a dtype is not stored, or cannot hold the result.
     FormatError
         If the mask is dense, or `X` or `Y` sparse.
+    UnsupportedError
+        If the kernel that `kernel` names cannot do it.
 
     Notes
     -----
@@ -110,7 +117,48 @@ def masked(
     kernel: str | None,
 ) -> CSR:
     """Do `sddmm` for the operation that is named in messages."""
-    wanted = request.one_kernel_options(op, dtype, threads, kernel)
+    return _computed(planned(op, mask, X, Y, scaled=scaled, dtype=dtype, threads=threads, kernel=kernel))
+
+
+class Planned(NamedTuple):
+    """A sampled product that was checked and decided, but not computed.
+
+    Attributes
+    ----------
+    rows : CSR
+        The mask, canonical.
+    X, Y : numpy.ndarray
+    scaled : bool
+        Whether values are multiplied by those of the mask.
+    chain, output : numpy.dtype
+    wanted : Options
+    decision : Decision
+    """
+
+    rows: CSR
+    X: Array
+    Y: Array
+    scaled: bool
+    chain: np.dtype[Any]
+    output: np.dtype[Any]
+    wanted: request.Options
+    decision: Decision
+
+
+def planned(
+    op: str,
+    mask: Any,
+    X: Any,
+    Y: Any,
+    *,
+    scaled: bool = False,
+    dtype: npt.DTypeLike | None = None,
+    threads: int | None = None,
+    kernel: str | None = None,
+) -> Planned:
+    """Check a sampled product and decide how to compute it."""
+    env = request.current_settings()
+    wanted = request.options(op, dtype, threads, kernel, True, env)
     places = request.operand(op, "mask", mask)
     if not isinstance(places, SparseArray):
         raise FormatError(f"{op}: mask is dense, expected a sparse array; CSR(mask) has its non-zero places")
@@ -124,10 +172,21 @@ def masked(
         # Sums of duplicates could overflow, which must not matter where only places count.
         places = places.with_data(np.ones(places.data.shape, np.bool_))
     rows = places.tocsr().canonical()
-    values = _values(rows, left, right, chain, request.thread_count(wanted), wanted.choice.isa)
-    if scaled:
-        values = _times(values, rows.data, chain)
-    return rows.with_data(rounded(values, output))
+    operands = (specs.dense_spec(left), specs.dense_spec(right))
+    decision = request.decided_once("sddmm", operands, (chain, output), wanted, env, specs.sparse_spec(rows))
+    return Planned(rows, left, right, scaled, chain, output, wanted, decision)
+
+
+def _computed(plan: Planned) -> CSR:
+    rows, chain = plan.rows, plan.chain
+    if plan.decision.choice.candidate.kernel == "sddmm_dots":
+        threads = request.thread_count(plan.wanted)
+        values = _dots(rows, plan.X, plan.Y, chain, threads, plan.wanted.choice.isa)
+    else:
+        values = _exact_values(rows, plan.X, plan.Y, chain)
+    if plan.scaled:
+        values = times(values, rounded(rows.data, chain))
+    return rows.with_data(rounded(values, plan.output))
 
 
 def _dense(op: str, name: str, value: Any) -> Array:
@@ -152,9 +211,7 @@ def _check_scale(op: str, scale: np.dtype[Any], chain: np.dtype[Any]) -> None:
         raise DTypeError(f"{op}: the mask's values are {scale}, but the product is {chain}")
 
 
-def _values(rows: CSR, X: Array, Y: Array, chain: np.dtype[Any], threads: int, isa: str | None) -> Array:
-    if chain.char not in "fdFD":
-        return _exact_values(rows, X, Y, chain)
+def _dots(rows: CSR, X: Array, Y: Array, chain: np.dtype[Any], threads: int, isa: str | None) -> Array:
     indices = rows.indices
     if rows.nnz < Y.shape[1] // SPARSE_COLUMNS:
         used, indices = np.unique(rows.indices, return_inverse=True)
@@ -187,15 +244,3 @@ def _exact_values(rows: CSR, X: Array, Y: Array, chain: np.dtype[Any]) -> Array:
         else:
             values[piece] = (left * right).sum(axis=1, dtype=chain)
     return values
-
-
-def _times(values: Array, scale: Array, chain: np.dtype[Any]) -> Array:
-    """Return the products, rounded once (complex ones: each real product and each sum)."""
-    scale = rounded(scale, chain)
-    with np.errstate(all="ignore"):
-        if chain.kind != "c":
-            return values * scale
-        result = np.empty_like(values)  # NumPy's own product may or may not fuse, as the CPU has it
-        result.real = values.real * scale.real - values.imag * scale.imag
-        result.imag = values.real * scale.imag + values.imag * scale.real
-        return result

@@ -140,6 +140,8 @@ def choose(problem: Problem, candidates: Sequence[Candidate]) -> Choice:
     if problem.reuse is not None:
         calls = max(problem.reuse, 1)
         best = min(served, key=lambda c: (c.conversion + calls * c.predicted, c.name))
+        if calls == 1:
+            return Choice(best, "least conversion plus predicted time of one call")
         return Choice(best, f"least conversion plus predicted time of {calls:,} calls (from reuse=)")
     free = [candidate for candidate in served if candidate.conversion == 0.0]
     if not free:

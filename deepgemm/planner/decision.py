@@ -47,6 +47,8 @@ class Decision(NamedTuple):
             ("operands", f"{describe(problem.left)} × {describe(problem.right)}"),
             ("product", f"{m} × {k} × {n}, accumulated in {problem.accumulator}, result {problem.output}"),
         ]
+        if problem.mask is not None:
+            facts.append(("at the entries of", f"{describe(problem.mask)}, {_structure(problem.mask)}"))
         facts += [
             (f"{side} structure", _structure(spec))
             for side, spec in (("left", problem.left), ("right", problem.right))

@@ -161,6 +161,8 @@ class Problem:
         specification then is that of one matrix, or, where `folded`, of all of them side by side.
     epilogue : str
         What is done to each element before it is stored, in words; empty for nothing.
+    mask : OperandSpec or None
+        The entries at which the product is wanted, if not everywhere.
     """
 
     left: OperandSpec
@@ -178,6 +180,7 @@ class Problem:
     op: str = "matmul"
     stack: tuple[int, ...] = ()
     epilogue: str = ""
+    mask: OperandSpec | None = None
 
     def __post_init__(self) -> None:
         # Derived values are looked up dozens of times for each plan, so they are computed once, beside
@@ -263,7 +266,9 @@ class Problem:
     def from_dict(cls, values: dict[str, Any]) -> Problem:
         """Rebuild a problem from what `to_dict` or JSON made of it."""
         values = dict(values)
-        for side in ("left", "right"):
+        for side in ("left", "right", "mask"):
+            if values.get(side) is None:
+                continue
             spec = dict(values[side])
             spec["structure"] = Structure.from_dict(spec["structure"])
             for name in ("shape", "layouts", "donors"):

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .. import dtypes
 from ..errors import ShapeError
-from ..rounding import rounded
+from ..rounding import rounded, times
 from .operands import Array, canonical_rows, entries_of, joined, parts_of, zeros
 from .steps import step_of
 
@@ -125,12 +125,5 @@ def sddmm(
             lanes = tuple(add(lane[:, :width], lane[:, width : 2 * width]) for lane in lanes)
         result = joined(tuple(lane[:, 0] for lane in lanes), accumulator)
         if scaled:
-            result = _scaled(result, rounded(places.values, accumulator))
+            result = times(result, rounded(places.values, accumulator))
         return rounded(result, output), places.indices, places.indptr
-
-
-def _scaled(values: Array, scale: Array) -> Array:
-    if values.dtype.kind != "c":
-        return values & scale if values.dtype.kind == "b" else values * scale
-    real = values.real * scale.real - values.imag * scale.imag
-    return joined((real, values.real * scale.imag + values.imag * scale.real), values.dtype)

@@ -8,14 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import dtypes
-from ..rounding import rounded
+from ..rounding import rounded, times
 from .operands import Array, as_operand, canonical_rows, entries_of, is_sparse
 from .products import dense_product, sparse_product
 from .steps import step_of
 
 
 def gram(A: Any, *, dtype: npt.DTypeLike | None = None) -> Array:
-    """Return ``A.T @ A``: the product of `matmul`, which is symmetric.
+    """Return ``A.T @ A``: the upper half of the product of `matmul`, mirrored.
+
+    Of real numbers that is the product itself. Complex ones are not conjugated.
 
     Examples
     --------
@@ -28,7 +30,9 @@ def gram(A: Any, *, dtype: npt.DTypeLike | None = None) -> Array:
 def sandwich(A: Any, w: npt.ArrayLike | None, *, dtype: npt.DTypeLike | None = None) -> Array:
     """Return ``A.T @ diag(w) @ A``: with ``t = w[k] * A[k, i]`` rounded, chains of ``t * A[k, j]``, i <= j.
 
-    The other half is mirrored. `w` is rounded to the accumulator dtype first; None leaves it out.
+    The other half is mirrored. `w` is rounded to the accumulator dtype first; None leaves it out. Of complex
+    numbers `t` rounds each of the four real products and each of the two sums, and nothing is conjugated; a
+    real operand that meets a complex one has the imaginary part +0, as in `matmul`.
 
     Examples
     --------
@@ -39,16 +43,19 @@ def sandwich(A: Any, w: npt.ArrayLike | None, *, dtype: npt.DTypeLike | None = N
     scaled = A.dtype if w is None else dtypes.default_output(np.asarray(w).dtype, A.dtype, 2**62)
     accumulator = dtypes.accumulator(scaled, A.dtype)
     output = dtypes.default_output(scaled, A.dtype, A.shape[0]) if dtype is None else dtypes.canonical(dtype)
-    weights = np.ones(A.shape[0], accumulator) if w is None else rounded(w, accumulator)
+    weights = None if w is None else rounded(w, accumulator)
     with np.errstate(all="ignore"):
         if is_sparse(A):
             rows = canonical_rows(*entries_of(A), A.shape[0])
             of_entry = np.repeat(np.arange(A.shape[0]), np.diff(rows.indptr))
-            values = weights[of_entry] * rows.values.astype(accumulator)
+            values = rows.values.astype(accumulator)
+            if weights is not None:
+                values = times(weights[of_entry], values)
             entries = (rows.indices, of_entry, values)
             full = sparse_product(entries, A.shape[1], A, accumulator, step_of(accumulator))
         else:
             wide = A.astype(accumulator)
-            full = dense_product((weights[:, None] * wide).T, wide, accumulator)
+            left = wide if weights is None else times(weights[:, None], wide)
+            full = dense_product(left.T, wide, accumulator)
         upper = np.triu(full)
         return rounded(np.where(np.tri(len(full), k=-1, dtype=bool), upper.T, upper), output)

@@ -8,7 +8,6 @@ import scipy.sparse
 
 import deepgemm as dg
 from deepgemm import _core, reference, testing
-from deepgemm.ops import gram as module
 
 ISAS = _core.cpu_info()["usable"]
 
@@ -16,17 +15,16 @@ ISAS = _core.cpu_info()["usable"]
 pytestmark = pytest.mark.usefixtures("three_threads")
 
 
-@pytest.fixture(params=["sparse", "dense"])
-def way(request, monkeypatch):
-    """Both ways of doing a sparse operand, whichever would pay."""
-    monkeypatch.setattr(module, "PAIR_COST", 0.0 if request.param == "sparse" else 1e9)
+@pytest.fixture(params=["gram_pairs", "gram_matmul"])
+def way(request):
+    """Both ways of doing a sparse operand of floats, whichever would pay."""
     return request.param
 
 
 def same(found, wanted):
     assert found.dtype == wanted.dtype
     assert found.flags.c_contiguous
-    assert np.array_equal(found, wanted, equal_nan=found.dtype.kind == "f")
+    testing.assert_same(found, wanted)
 
 
 def weights_for(name, rows, dtype):
@@ -34,7 +32,7 @@ def weights_for(name, rows, dtype):
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "F", "D"])
 def test_every_kernel_is_exact(dtype, isa, way):
     for case in testing.sparse_cases(dtype):
         if "large" in case.tags and isa != ISAS[0]:
@@ -49,27 +47,26 @@ def test_every_kernel_is_exact(dtype, isa, way):
                 (parts.data, parts.indices.astype(index), parts.indptr.astype(index)), shape=parts.shape
             )
             for threads in (1, 2, 3):
-                same(dg.gram(A, kernel=isa, threads=threads), wanted)
-                same(dg.sandwich(A, w, kernel=isa, threads=threads), weighted)
+                same(dg.gram(A, kernel=f"{way}@{isa}", threads=threads), wanted)
+                same(dg.sandwich(A, w, kernel=f"{way}@{isa}", threads=threads), weighted)
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_popular_columns_are_cut_between_threads(dtype, isa, monkeypatch):
-    monkeypatch.setattr(module, "PAIR_COST", 0.0)
+@pytest.mark.parametrize("dtype", ["f4", "f8", "F", "D"])
+def test_popular_columns_are_cut_between_threads(dtype, isa):
     rng = np.random.default_rng(0)
     popularity = 0.9 / np.arange(1, 151) ** 0.7
     S = scipy.sparse.csr_array(rng.random((1500, 150)) < popularity, dtype=dtype)
     S.data = testing.random_values("popular", S.nnz, dtype)
     w = weights_for("popular", 1500, dtype)
     for threads in (1, 2, 3):
-        same(dg.sandwich(S, w, kernel=isa, threads=threads), reference.sandwich(S, w))
+        same(dg.sandwich(S, w, kernel=f"gram_pairs@{isa}", threads=threads), reference.sandwich(S, w))
     with dg.threads(40):
-        same(dg.sandwich(S, w, kernel=isa), reference.sandwich(S, w))
+        same(dg.sandwich(S, w, kernel=f"gram_pairs@{isa}"), reference.sandwich(S, w))
 
 
 @pytest.mark.parametrize("format", ["csr", "csc", "coo", "bsr"])
-@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", dg.bfloat16, "i1", "i8", "?"])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "F", "D", "f2", dg.bfloat16, "i1", "i8", "?"])
 def test_formats_and_dtypes(format, dtype):
     S = scipy.sparse.random_array((30, 12), density=0.2, format="csr", rng=np.random.default_rng(1))
     A = dg.CSR((testing.random_values("A", S.nnz, dtype), S.indices, S.indptr), shape=S.shape)
@@ -98,7 +95,7 @@ def sparse_same(found, dense, parts, upper=False):
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "F", "D"])
 def test_every_sparse_kernel_is_exact(dtype, isa):
     for case in testing.sparse_cases(dtype):
         parts = case.make()
@@ -118,7 +115,7 @@ def test_every_sparse_kernel_is_exact(dtype, isa):
 
 
 @pytest.mark.parametrize("format", ["csr", "csc", "coo", "bsr"])
-@pytest.mark.parametrize("dtype", ["f2", "i1", "i8"])
+@pytest.mark.parametrize("dtype", ["f2", "i1", "i8", "F"])
 def test_sparse_results_of_formats_and_dtypes(format, dtype):
     S = scipy.sparse.random_array((30, 12), density=0.1, format="csr", rng=np.random.default_rng(6))
     A = dg.CSR((testing.random_values("A", S.nnz, dtype), S.indices, S.indptr), shape=S.shape)
@@ -149,37 +146,76 @@ def test_mixed_dtypes_and_outputs(way):
     S = scipy.sparse.random_array((30, 12), density=0.2, format="csr", rng=np.random.default_rng(2))
     A = S.astype("f4")
     w = np.linspace(-1, 1, 30)
-    same(dg.sandwich(A, w), reference.sandwich(A, w))
-    same(dg.sandwich(A, w, dtype="f4"), reference.sandwich(A, w, dtype="f4"))
-    same(dg.sandwich(A, list(range(30))), reference.sandwich(A, np.arange(30)))
-    same(dg.gram(A, dtype="f8"), reference.gram(A, dtype="f8"))
+    same(dg.sandwich(A, w, kernel=way), reference.sandwich(A, w))
+    same(dg.sandwich(A, w, dtype="f4", kernel=way), reference.sandwich(A, w, dtype="f4"))
+    same(dg.sandwich(A, list(range(30)), kernel=way), reference.sandwich(A, np.arange(30)))
+    same(dg.gram(A, dtype="f8", kernel=way), reference.gram(A, dtype="f8"))
     same(dg.gram(S.astype("i2")), reference.gram(S.astype("i2")))
 
 
 def test_gram_is_the_product_and_symmetric(way):
     A = dg.CSR(scipy.sparse.random_array((60, 20), density=0.2, format="csr", rng=np.random.default_rng(3)))
-    G = dg.gram(A)
+    G = dg.gram(A, kernel=way)
     assert np.array_equal(G, G.T)
     assert np.array_equal(G, dg.matmul(A.T, A.toarray()))
-    S = dg.sandwich(A, np.linspace(-3, 2, 60))
+    S = dg.sandwich(A, np.linspace(-3, 2, 60), kernel=way)
     assert np.array_equal(S, S.T)
+
+
+@pytest.mark.parametrize(
+    ("data", "weights"), [("F", "F"), ("F", "f4"), ("f4", "F"), ("F", "f8"), ("D", "i4")]
+)
+def test_complex_data_and_weights(data, weights, way):
+    A = dg.CSR(
+        (testing.random_values("A", 130, data), np.tile(np.arange(0, 26, 2), 10), np.arange(0, 131, 13))
+    )
+    w = weights_for("complex", 10, weights)
+    wanted = reference.sandwich(A, w)
+    same(dg.sandwich(A, w, kernel=way), wanted)
+    same(dg.sandwich(A.toarray(), w), wanted)
+    same(dg.sandwich(A, w, sparse=True).toarray(), wanted)
+    assert np.array_equal(wanted, wanted.T)
+    terms = w[:, None].astype("D") * A.toarray().astype("D")
+    np.testing.assert_allclose(wanted, terms.T @ A.toarray(), rtol=1e-4, atol=1e-3)
+
+
+def test_complex_is_not_conjugated_and_its_upper_half_is_the_product(way):
+    A = dg.CSR(testing.random_values("A", (60, 20), "D", zeros=0.7))
+    G = dg.gram(A, kernel=way)
+    assert np.array_equal(G, G.T)
+    assert np.array_equal(np.triu(G), np.triu(dg.matmul(A.T, A.toarray())))
+    np.testing.assert_allclose(G, A.toarray().T @ A.toarray(), rtol=1e-12)
+    assert dg.gram([[1j]]).tolist() == [[-1]]
+
+
+def test_not_finite_complex(way):
+    S = scipy.sparse.random_array((40, 13), density=0.3, format="csr", rng=np.random.default_rng(4)).astype(
+        "F"
+    )
+    S.data[::17] = complex(np.inf, 1)
+    S.data[5] = complex(0, np.nan)
+    same(dg.gram(S, kernel=way), reference.gram(S))
+    w = np.linspace(-1, 1, 40, dtype="f4")
+    same(dg.sandwich(S, w, kernel=way), reference.sandwich(S, w))
+    w[3] = np.inf
+    same(dg.sandwich(S, w, kernel=way), reference.sandwich(S, w))
 
 
 def test_not_finite(way):
     S = scipy.sparse.random_array((40, 13), density=0.3, format="csr", rng=np.random.default_rng(4))
     w = np.linspace(-1, 1, 40)
     w[[3, 7, 9]] = np.nan, np.inf, 1e308
-    same(dg.sandwich(S, w), reference.sandwich(S, w))
+    same(dg.sandwich(S, w, kernel=way), reference.sandwich(S, w))
     S.data[::17] = np.inf
     S.data[5] = np.nan
-    same(dg.gram(S), reference.gram(S))
-    same(dg.sandwich(S, w), reference.sandwich(S, w))
+    same(dg.gram(S, kernel=way), reference.gram(S))
+    same(dg.sandwich(S, w, kernel=way), reference.sandwich(S, w))
 
 
 def test_duplicates_unsorted_and_stored_zeros(way):
     A = dg.CSR((np.array([1.0, 2.0, 4.0, 0.0, 3.0]), [2, 0, 2, 1, 1], [0, 3, 5]), shape=(2, 3))
-    same(dg.gram(A), reference.gram(A))
-    assert dg.gram(A).tolist() == [[4.0, 0.0, 10.0], [0.0, 9.0, 0.0], [10.0, 0.0, 25.0]]
+    same(dg.gram(A, kernel=way), reference.gram(A))
+    assert dg.gram(A, kernel=way).tolist() == [[4.0, 0.0, 10.0], [0.0, 9.0, 0.0], [10.0, 0.0, 25.0]]
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 4), (4, 0), (3, 4)])
@@ -200,13 +236,13 @@ def test_a_row_of_many_entries_and_many_empty_rows():
 
 def test_the_layout_is_kept_and_shared_by_other_values(way):
     A = dg.CSC(scipy.sparse.random_array((50, 20), density=0.1, rng=np.random.default_rng(5)))
-    same(dg.gram(A), reference.gram(A))
-    if way == "sparse":
+    same(dg.gram(A, kernel=way), reference.gram(A))
+    if way == "gram_pairs":
         assert "structure:columns" in A._layouts.names()
         kept = A._layouts.get("structure:columns")
         assert kept.nbytes > 0
         B = A.with_data(A.data[::-1].copy())
-        same(dg.gram(B), reference.gram(B))
+        same(dg.gram(B, kernel=way), reference.gram(B))
         assert B._layouts.get("structure:columns") is kept
 
 
@@ -217,7 +253,6 @@ def test_the_layout_is_kept_and_shared_by_other_values(way):
         (np.ones((4, 4)), dg.ShapeError, "sandwich: w has 2 dimensions, expected a vector of 4 weights"),
         (2.0, dg.ShapeError, "sandwich: w is a scalar"),
         (dg.CSR(np.eye(4)), dg.FormatError, "sandwich: w is a CSR, expected a vector of 4 weights"),
-        (np.ones(4, "D"), dg.UnsupportedError, "sandwich: complex operands have no kernel"),
         (["a"] * 4, dg.DTypeError, "sandwich: w has dtype"),
     ],
 )
@@ -230,8 +265,12 @@ def test_refused_weights(w, error, message):
     ("A", "options", "error", "message"),
     [
         (np.ones(4), {}, dg.ShapeError, "gram: A has 1 dimension, expected 2"),
-        (dg.CSR(np.eye(4, dtype="F")), {}, dg.UnsupportedError, "gram: complex operands have no kernel"),
-        (np.eye(4, dtype="F"), {}, dg.UnsupportedError, "gram: complex operands have no kernel"),
+        (
+            dg.CSR(np.eye(4, dtype="F")),
+            {"dtype": "f4"},
+            dg.DTypeError,
+            "gram: dtype is float32, but the product is complex64",
+        ),
         (
             dg.CSR(np.eye(4)),
             {"dtype": "i4"},
@@ -239,7 +278,12 @@ def test_refused_weights(w, error, message):
             "gram: dtype is int32, but the product is float64",
         ),
         (dg.CSR(np.eye(4)), {"threads": -1}, ValueError, "gram: threads is -1, expected at least 1"),
-        (dg.CSR(np.eye(4)), {"kernel": "scipy"}, dg.UnsupportedError, "gram: kernel cannot be obeyed"),
+        (
+            dg.CSR(np.eye(4)),
+            {"kernel": "scipy"},
+            dg.UnsupportedError,
+            "gram: kernel asks for scipy, which cannot do csc .* no such",
+        ),
         (
             dg.CSR((1, 2**40)),
             {},
@@ -288,6 +332,7 @@ def test_the_kernel_is_logged(monkeypatch, caplog):
     with caplog.at_level("INFO", logger="deepgemm"):
         dg.gram(A, kernel="scalar")
         dg.sddmm(A, np.ones((4, 2)), np.ones((2, 4)))
-    assert "no plan for gram" in caplog.text
-    assert "its one kernel at scalar" in caplog.text
-    assert "no plan for sddmm" in caplog.text
+    assert "plan for gram" in caplog.text
+    assert "gram_pairs@scalar" in caplog.text
+    assert "plan for sddmm" in caplog.text
+    assert "sddmm_dots@" in caplog.text

@@ -188,8 +188,8 @@ def test_structure_is_shared_and_operands_stay_as_they_were():
         ({"Y": np.ones((6, 4), object)}, dg.DTypeError, "Y has dtype object, expected one of"),
         ({"threads": 0}, ValueError, "threads is 0, expected at least 1"),
         ({"dtype": "i4"}, dg.DTypeError, "dtype is int32, but the product is float64"),
-        ({"kernel": "csr_rowwise"}, dg.UnsupportedError, "kernel cannot be obeyed, {op} has one kernel only"),
-        ({"kernel": "neon"}, dg.UnsupportedError, "ISA 'neon' cannot run here"),
+        ({"kernel": "csr_rowwise"}, dg.UnsupportedError, "sddmm: kernel asks for csr_rowwise, which cannot"),
+        ({"kernel": "neon"}, dg.UnsupportedError, "neon does not run on this CPU"),
     ],
 )
 def test_refusals(change, error, message):

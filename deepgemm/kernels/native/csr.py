@@ -58,7 +58,7 @@ def spmm_seconds(
     m, k, n = problem.extents if form is None else (form.m, form.k, form.n)
     vector_bytes = machine.vector_bytes(isa)
     wide = model.vectors(n, problem, vector_bytes)
-    passes = -(-wide // PASS_VECTORS)
+    passes = max(-(-wide // PASS_VECTORS), 1 if form is None else model.panels(problem))
     if problem.accumulator.startswith("complex"):
         efficiency = min(efficiency, COMPLEX_EFFICIENCY)
     lanes = wide * vector_bytes // problem.itemsize

@@ -48,7 +48,7 @@ def tile_seconds(problem: Problem, machine: Machine, isa: str, threads: int) -> 
     vector_bytes = machine.vector_bytes(isa)
     # One panel of all columns reads X where it stands, more of them read copies.
     pass_bytes = COPIED_PASS_BYTES if panels > 1 else PASS_VECTORS * vector_bytes
-    passes = -(-form.n * size // pass_bytes)
+    passes = max(-(-form.n * size // pass_bytes), model.panels(problem))
     rows = min(form.m * panels, form.m + form.nnz) * ROW_SECONDS
     x_bytes, y_bytes = form.k * form.n * size, form.m * form.n * size
     streamed = passes * form.nnz * (size + (2 if width <= SHORT_COLUMNS else 4))

@@ -15,6 +15,10 @@ LINE = 64  # bytes fetched for one element somewhere in memory
 # Share of a fetched line's time that a gather of single elements waits for: dozens of them are under way at
 # once. Fitted with the constants of csr_vector and sell_vector to 59 matrices, each of float32 and float64.
 GATHER_WAIT = 0.2
+# What csrc/core/panels.h allows copies of X and Y, and the bytes of a row of a copy.
+COPIED_BYTES = 24 << 20
+COPIED_SHARE = 12
+COPIED_ROW_BYTES = 256
 CHAIN_SECONDS = 1e-9  # latency of one FMA: the longest row cannot be faster than its chain
 
 
@@ -43,19 +47,53 @@ def flops(problem: Problem) -> int:
 
 
 def call_seconds(problem: Problem, machine: Machine, casts: tuple[str, ...] | None = None) -> float:
-    """Return what every call costs besides its kernel: the empty call, casts, packing of odd strides.
+    """Return what every call costs besides its kernel: the empty call, casts, copies of X and Y.
 
-    Casts and copies read and write each element once and run in NumPy on one thread.
+    Casts read and write each element once and run in NumPy on one thread. Copies are shared by all threads.
     """
     m, k, n = problem.extents
     total = machine.call
     other = (k * n if problem.fixed == "left" else m * k) * problem.itemsize
     casts = problem.casts if casts is None else casts
-    if "other" in casts or (problem.other_spec.order != "C" and problem.sparse_sides):
+    if "other" in casts:
         total += machine.read(2 * other, 2 * other)
+    elif problem.sparse_sides and not problem.stack:
+        x_apart, y_apart = _apart(problem)
+        if x_apart:
+            total += machine.read(2 * other, 2 * other, problem.threads)
+        if y_apart:  # tiles are turned where they lie in L2
+            total += machine.read(2 * m * n * problem.itemsize, machine.caches[1], problem.threads)
     if "output" in casts:
         total += machine.read(2 * m * n * problem.itemsize, 2 * m * n * problem.itemsize)
     return total
+
+
+def _apart(problem: Problem) -> tuple[bool, bool]:
+    """Return whether columns of X and Y, as kernels see them, lie apart in memory."""
+    form = problem.normal
+    if form.n == 1:
+        return False, False
+    return problem.other_spec.order != ("C" if form.side == "left" else "F"), form.side == "right"
+
+
+def panels(problem: Problem) -> int:
+    """Return in how many panels of columns X is copied; 1 where it is read as it stands.
+
+    Of a turned result, what is not yet written holds the next copy, so panels shrink towards the last column;
+    see csrc/core/panels.cpp.
+    """
+    form, size = problem.normal, problem.itemsize
+    x_apart, y_apart = _apart(problem)
+    if problem.stack or not x_apart:
+        return 1
+    operands = (form.k + form.m) * form.n * size + form.nnz * size
+    most = max(COPIED_BYTES, operands // COPIED_SHARE) // max(form.k * size, 1)
+    count, left = 0, form.n
+    while left > 0:
+        lent = left * form.m // max(form.k + form.m, 1) if y_apart else 0
+        left -= max(min(max(most, lent), COPIED_ROW_BYTES // size), 1)
+        count += 1
+    return max(count, 1)
 
 
 def balance(form: NormalForm, threads: int) -> float:
