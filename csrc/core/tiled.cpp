@@ -13,9 +13,9 @@ namespace {
 constexpr std::int64_t kBuildWorkPerTask = 1 << 14;
 
 // A row should find about this many entries in a tile, for its accumulators are loaded and stored once for
-// each. 2048² at 128 columns, one thread: panels of 128 columns of S at density 0.5 (132 GFLOP/s; 93 with
-// 256), 192 at 0.1 (116; 112 with 128, 114 with 256), 512 at 0.05 (88; 72 with 128), one panel of 2048 at
-// 0.02 (82; 46 with 128).
+// each. 2048² at 128 columns, one thread: panels of 128 columns of S at density 0.5 (144 GFLOP/s; 93 with
+// 256), 224 at 0.1 (119; 117 with 160, 120 with 192, but 8 columns of X lose a twentieth by that), 416 at
+// 0.05 (100; 72 with 128), 1,024 at 0.02 (88; 46 with 128).
 constexpr std::int64_t kRowEntries = 20;
 constexpr std::int64_t kLeastPanel = 128;
 constexpr std::int64_t kPanelStep = 32;
@@ -167,10 +167,10 @@ template <class I>
 void build_structure(const CompressedView& s, TiledStructure& t, int threads) {
   build_rows<I>(s, t, threads);
   if (t.is_wide()) {
-    t.wide_index.resize(static_cast<std::size_t>(t.nnz));
+    t.wide_index.resize(static_cast<std::size_t>(t.nnz) + kTiledColumnsBeyond);
     fill_indices<I>(s, t, t.wide_index.data(), threads);
   } else {
-    t.index.resize(static_cast<std::size_t>(t.nnz));
+    t.index.resize(static_cast<std::size_t>(t.nnz) + kTiledColumnsBeyond);
     fill_indices<I>(s, t, t.index.data(), threads);
   }
 }

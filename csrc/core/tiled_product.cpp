@@ -1,6 +1,7 @@
 // The product of the tiled layout: panels of X, and blocks of rows shared among threads.
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 
 #include "core/dense.h"
 #include "core/kernel_table.h"
@@ -23,7 +24,15 @@ constexpr std::int64_t kTasksPerThread = 2;
 constexpr std::int64_t kRowsPerTask = 2048;
 // Rows of Y that lie further apart than this are put side by side meanwhile: at 256 columns of float32
 // all of them would share a quarter of the sets of a cache (111 GFLOP/s, against 175 at 512 and 1,024).
-constexpr std::int64_t kFarBytes = 512;
+constexpr std::int64_t kApartBytes = 512;
+// Entries of S of more bytes than this do not stay in an L2 beside X and Y.
+constexpr std::int64_t kFarBytes = 4 << 20;
+
+// Bytes of a copied row of X, which ends with the half or the whole vectors that it takes.
+std::int64_t whole_vectors(std::int64_t bytes) {
+  const std::int64_t vector = bytes <= 32 ? 32 : 64;
+  return (bytes + vector - 1) / vector * vector;
+}
 
 class TiledProduct final : public Product {
  public:
@@ -79,7 +88,9 @@ class TiledProduct final : public Product {
             x.row_stride,
             y.data,
             y.row_stride,
-            y.cols};
+            y.cols,
+            s.nnz * (size() + (wide ? 4 : 2)) > kFarBytes,
+            false};
   }
 
   // X as it stands, blocks of rows shared among threads. Where one block is more than a thread's share, as
@@ -118,12 +129,12 @@ class TiledProduct final : public Product {
     const std::int64_t parts =
         std::min(std::max(wanted, (s.rows + kRowsPerTask - 1) / kRowsPerTask), s.blocks);
     const bool strided = y.col_stride != 1 && y.cols > 1;
-    const bool copies_y = strided || std::abs(y.row_stride) * size() > kFarBytes;
+    const bool copies_y = strided || std::abs(y.row_stride) * size() > kApartBytes;
     std::int64_t rows = 0;
     for (std::int64_t part = 0; copies_y && part < parts; ++part) {
       rows = std::max(rows, first_row(part + 1, parts) - first_row(part, parts));
     }
-    const std::int64_t row_bytes = panels::packed_stride(width, size()) * size();
+    const std::int64_t row_bytes = whole_vectors(width * size());
     const std::int64_t bytes = (s.panel_cols + rows) * row_bytes;
     const Workspace memory(static_cast<std::size_t>(bytes * most));
     char* buffer = static_cast<char*>(memory.data());
@@ -152,8 +163,11 @@ class TiledProduct final : public Product {
   void run_panels(const DenseView& x, const DenseView& y, std::int64_t begin, std::int64_t end,
                   char* buffer) const {
     const TiledStructure& s = *tiled_->structure;
-    DenseView packed{buffer, 0, x.cols, panels::packed_stride(x.cols, size()), 1};
+    const std::int64_t used = x.cols * size(), row_bytes = whole_vectors(used);
+    if (used < row_bytes) std::memset(buffer, 0, static_cast<std::size_t>(s.panel_cols * row_bytes));
+    DenseView packed{buffer, 0, x.cols, row_bytes / size(), 1};
     TiledArgs args = args_from(begin, packed, y);
+    args.whole = true;
     for (std::int64_t panel = 0; panel < s.panels; ++panel) {
       const std::int64_t first = panel * s.panel_cols;
       packed.rows = std::min(s.panel_cols, x.rows - first);
