@@ -28,15 +28,6 @@ constexpr std::int64_t kBeyond = 16;
 
 std::int64_t whole_lines(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-template <class T>
-void to_integers(const DenseView& from, const DenseView& to) {
-  for (std::int64_t i = 0; i < to.rows; ++i) {
-    const float* row = static_cast<const float*>(from.data) + i * from.row_stride;
-    T* there = static_cast<T*>(to.data) + i * to.row_stride;
-    for (std::int64_t j = 0; j < to.cols; ++j) there[j * to.col_stride] = static_cast<T>(row[j]);
-  }
-}
-
 class NarrowRows final : public Product {
  public:
   NarrowRows(const CompressedView& s, DType other, DType out, Isa highest)
@@ -136,8 +127,6 @@ class NarrowRows final : public Product {
   }
 
   void deliver(const DenseView& from, const DenseView& to) const {
-    if (out_ == DType::i32) return to_integers<std::int32_t>(from, to);
-    if (out_ == DType::i64) return to_integers<std::int64_t>(from, to);
     if (out_ == DType::f32) return dense::copy(from, to, sizeof(float), 1);
     cast(from, DType::f32, to, out_, isa(), 1);
   }

@@ -24,6 +24,7 @@
 #include "kernels/common-inl.h"
 #include "kernels/passes-inl.h"
 #include "simd/columns.h"
+#include "simd/storage.h"
 
 namespace deepgemm::DG_ISA {
 namespace {
@@ -80,10 +81,32 @@ struct TilePlace {
 // Entries of a row are loaded so many at a time, and spread.
 constexpr int kTogether = 4;
 
+// Values from p on, widened where they are stored narrower than the chain: one conversion for kTogether of
+// them.
+template <class V, class T, class S>
+DG_INLINE typename V::vec load_values(const S* p) {
+  if constexpr (sizeof(S) == sizeof(T)) {
+    return V::load(p);
+  } else {
+    return V::cast(Storage<T, S>::load(p));
+  }
+}
+
 // Whether values are. Where registers are few those that say how to spread leave too few for accumulators,
 // and only one vector of columns, with which every second load would be a value, is better off.
-template <class T, class V, int NV>
-constexpr bool spreads = V::width >= kTogether && (NV == 1 || Simd<T>::registers >= 32);
+template <class T, class S, class V, int NV>
+constexpr bool spreads =
+    V::width >= kTogether && (NV == 1 || Simd<T>::registers >= 32 || sizeof(S) < sizeof(T));
+
+// One value in all lanes.
+template <class V, class T, class S>
+DG_INLINE typename V::vec one_value(const S* p) {
+  if constexpr (sizeof(S) < sizeof(T) && V::width >= kTogether) {
+    return V::lane(load_values<V, T>(p), 0);
+  } else {
+    return V::set1(widened(*p));
+  }
+}
 
 // Calls step<First>(t) for the t-th entries of rows First .. R - 1, while row First has one; then without it.
 template <int First, int R, class Step>
@@ -95,9 +118,9 @@ DG_INLINE void for_each_step(int64_t t, const uint32_t* length, const Step& step
 }
 
 // R rows of one tile, the shortest first; `index` and `values` are theirs, one row after another.
-template <class T, class I, class V, int R, int NV, bool Masked, bool Whole>
+template <class T, class S, class I, class V, int R, int NV, bool Masked, bool Whole>
 DG_INLINE int64_t tile_rows(const TilePlace<T>& at, const uint16_t* row, const uint32_t* length,
-                            const I* index, const T* values) {
+                            const I* index, const S* values) {
   TileRow<T, V, NV, Masked, Whole> tile[R];
   int64_t start[R], end = 0;
   DG_UNROLL
@@ -109,7 +132,7 @@ DG_INLINE int64_t tile_rows(const TilePlace<T>& at, const uint16_t* row, const u
   // A shift where the stride is known: products of integers cost 4 to 8 % here.
   const int64_t stride = Whole ? NV * V::width : at.x_stride;
   int64_t t = 0;
-  if constexpr (spreads<T, V, NV>) {
+  if constexpr (spreads<T, S, V, NV>) {
     const int64_t shared = length[0];
     Columns<I> ahead[R];
     DG_UNROLL
@@ -125,7 +148,7 @@ DG_INLINE int64_t tile_rows(const TilePlace<T>& at, const uint16_t* row, const u
       Columns<I> columns[R];
       DG_UNROLL
       for (int r = 0; r < R; ++r) {
-        a[r] = V::load(values + start[r] + t);
+        a[r] = load_values<V, T>(values + start[r] + t);
         columns[r] = ahead[r];
         ahead[r].load(index + start[r] + t + kTogether);
       }
@@ -133,7 +156,7 @@ DG_INLINE int64_t tile_rows(const TilePlace<T>& at, const uint16_t* row, const u
       for (int lane = 0; lane < kTogether; ++lane) add(columns, lane);
     }
     DG_UNROLL
-    for (int r = 0; r < R; ++r) a[r] = V::load(values + start[r] + t);
+    for (int r = 0; r < R; ++r) a[r] = load_values<V, T>(values + start[r] + t);
     DG_UNROLL
     for (int lane = 0; lane < kTogether - 1; ++lane) {
       if (t + lane >= shared) break;
@@ -145,7 +168,7 @@ DG_INLINE int64_t tile_rows(const TilePlace<T>& at, const uint16_t* row, const u
     DG_UNROLL
     for (int r = First; r < R; ++r) {
       const int64_t p = start[r] + step;
-      tile[r].add(V::set1(values[p]), at.x + static_cast<int64_t>(index[p]) * stride, at.tail);
+      tile[r].add(one_value<V, T>(values + p), at.x + static_cast<int64_t>(index[p]) * stride, at.tail);
     }
   });
   DG_UNROLL
@@ -170,10 +193,10 @@ DG_INLINE void fetch_rows(const TilePlace<T>& at, const uint16_t* row, int64_t c
 
 // As many entries of S as were taken, a while ahead: X from L1 hides them from the hardware's prefetcher
 // (2048² at density 0.5, 12 MB: 120 to 140 GFLOP/s became 144 to 153; at 0.1, 2.5 MB, 1 % is lost).
-template <class T, class I>
-DG_INLINE void fetch_entries(const I* index, const T* values, int64_t taken) {
+template <class S, class I>
+DG_INLINE void fetch_entries(const I* index, const S* values, int64_t taken) {
   constexpr int64_t ahead = 512;
-  for (int64_t i = 0; i < taken; i += 64 / static_cast<int64_t>(sizeof(T))) DG_PREFETCH(values + ahead + i);
+  for (int64_t i = 0; i < taken; i += 64 / static_cast<int64_t>(sizeof(S))) DG_PREFETCH(values + ahead + i);
   for (int64_t i = 0; i < taken; i += 64 / static_cast<int64_t>(sizeof(I))) DG_PREFETCH(index + ahead + i);
 }
 
@@ -185,12 +208,12 @@ constexpr int rows_together() {
   return NV == 2 ? 4 : NV <= 4 ? 3 : 1;
 }
 
-template <class T, class I, class V, int NV, bool Masked, bool Whole>
+template <class T, class S, class I, class V, int NV, bool Masked, bool Whole>
 void tile_pass(const TiledArgs& args, int64_t tile, const TilePlace<T>& at) {
   constexpr int R = rows_together<T, NV>();
   const int64_t end = args.row_start[tile + 1];
   const I* index = static_cast<const I*>(args.index) + args.entry_start[tile];
-  const T* values = static_cast<const T*>(args.values) + args.entry_start[tile];
+  const S* values = static_cast<const S*>(args.values) + args.entry_start[tile];
   int64_t i = args.row_start[tile];
   while (i < end) {
     const uint16_t* row = args.row + i;
@@ -198,10 +221,10 @@ void tile_pass(const TiledArgs& args, int64_t tile, const TilePlace<T>& at) {
     fetch_rows<T, V, NV>(at, row + R, min64(R, end - i - R));
     int64_t taken;
     if (R > 1 && i + R <= end && (length[0] == length[R - 1] || length[0] >= kTiledWorthSharing)) {
-      taken = tile_rows<T, I, V, R, NV, Masked, Whole>(at, row, length, index, values);
+      taken = tile_rows<T, S, I, V, R, NV, Masked, Whole>(at, row, length, index, values);
       i += R;
     } else {
-      taken = tile_rows<T, I, V, 1, NV, Masked, Whole>(at, row, length, index, values);
+      taken = tile_rows<T, S, I, V, 1, NV, Masked, Whole>(at, row, length, index, values);
       ++i;
     }
     if (NV > 2 && args.far) fetch_entries(index, values, taken);
@@ -211,7 +234,7 @@ void tile_pass(const TiledArgs& args, int64_t tile, const TilePlace<T>& at) {
 }
 
 // Panels outside, blocks inside: the rows of X of a panel are used by all blocks while they are near.
-template <class T, class I, class V, int NV, bool Masked, bool Whole>
+template <class T, class S, class I, class V, int NV, bool Masked, bool Whole>
 void tiles_pass(const TiledArgs& args, int64_t begin, int64_t end, int64_t column, int tail) {
   const T* x = static_cast<const T*>(args.x) + column;
   T* y = static_cast<T*>(args.y) + column;
@@ -223,7 +246,7 @@ void tiles_pass(const TiledArgs& args, int64_t begin, int64_t end, int64_t colum
                             args.y_stride,
                             tail,
                             panel == 0};
-      tile_pass<T, I, V, NV, Masked, Whole>(args, block * args.panels + panel, at);
+      tile_pass<T, S, I, V, NV, Masked, Whole>(args, block * args.panels + panel, at);
     }
   }
 }
@@ -233,10 +256,10 @@ template <class T, class I, class V, int NV, bool Masked>
 DG_INLINE void columns_pass(const TiledArgs& args, int64_t begin, int64_t end, int64_t column, int tail) {
   if constexpr (NV * V::width * sizeof(T) <= kTiledPassBytes && sizeof(I) == sizeof(uint16_t)) {
     if (args.whole && args.x_stride == NV * V::width) {
-      return tiles_pass<T, I, V, NV, Masked, true>(args, begin, end, column, tail);
+      return tiles_pass<T, T, I, V, NV, Masked, true>(args, begin, end, column, tail);
     }
   }
-  tiles_pass<T, I, V, NV, Masked, false>(args, begin, end, column, tail);
+  tiles_pass<T, T, I, V, NV, Masked, false>(args, begin, end, column, tail);
 }
 
 template <class T, class I>
@@ -264,6 +287,24 @@ void csr_tiled(const void* raw, int64_t begin, int64_t end, int, void*) {
   } else {
     all_columns<T, uint16_t>(args, begin, end);
   }
+}
+
+// Values stay as they are stored, and X and Y are copies whose rows are whole vectors: so nothing is masked,
+// and columns of S take 16 bits (core/tiled_narrow.cpp).
+template <class S>
+void csr_tiled_narrow(const void* raw, int64_t begin, int64_t end, int, void*) {
+  using V = Simd<float>;
+  using Half = HalfSimd<float>;
+  const TiledArgs& args = *static_cast<const TiledArgs*>(raw);
+  if (args.columns <= Half::width) {
+    return tiles_pass<float, S, uint16_t, Half, 1, false, true>(args, begin, end, 0, 0);
+  }
+  for_each_pass<V, kMaxVectors, V::width>(0, args.columns, [&]<int NV, bool>(int64_t column, int) {
+    constexpr bool all = V::width > 1;  // one pass takes all columns
+    if constexpr (NV * sizeof(typename V::vec) <= kTiledPassBytes) {
+      tiles_pass<float, S, uint16_t, V, NV, false, all>(args, begin, end, column, 0);
+    }
+  });
 }
 
 }  // namespace

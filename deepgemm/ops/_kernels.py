@@ -8,6 +8,7 @@ from ..kernels.native.csr import RowWise, Scatter, Vector
 from ..kernels.native.csr_csr import CsrCsr, CsrCsrDense, CsrCsrTop
 from ..kernels.native.csr_narrow import NarrowRows
 from ..kernels.native.csr_tiled import Tiled
+from ..kernels.native.csr_tiled_narrow import NarrowTiles
 from ..kernels.native.gemm import DenseAsCsr, Gemm
 from ..kernels.native.gemm_integer import GemmIntegers
 from ..kernels.native.gemm_split import GemmSplit
@@ -25,6 +26,7 @@ registry.register(
     SellVector(),
     SplitRows(),
     NarrowRows(),
+    NarrowTiles(),
     Gemm(),
     DenseAsCsr(),
     GemmIntegers(),

@@ -36,8 +36,10 @@ def panel_columns(rows: int, columns: int, nnz: int) -> int:
     return width if width <= USEFUL_PANEL else columns
 
 
-def tile_seconds(problem: Problem, machine: Machine, isa: str, threads: int) -> float:
-    """Return the seconds of all tiles, without the call.
+def tile_seconds(
+    problem: Problem, machine: Machine, isa: str, threads: int, value_bytes: int | None = None
+) -> float:
+    """Return the seconds of all tiles, without the call; values take `value_bytes`, or those of the chain.
 
     FMAs on whole registers against rows of X that lie where one panel of them fits; S is streamed once for
     each pass over its columns, and the rows of Y come and go once for each tile.
@@ -51,7 +53,8 @@ def tile_seconds(problem: Problem, machine: Machine, isa: str, threads: int) -> 
     passes = -(-form.n * size // pass_bytes)
     rows = min(form.m * panels, form.m + form.nnz) * ROW_SECONDS
     x_bytes, y_bytes = form.k * form.n * size, form.m * form.n * size
-    streamed = passes * form.nnz * (size + (2 if width <= SHORT_COLUMNS else 4))
+    entry_bytes = (value_bytes or size) + (2 if value_bytes or width <= SHORT_COLUMNS else 4)
+    streamed = passes * form.nnz * entry_bytes
     if form.n == 1:
         lane = form.nnz * VECTOR_ENTRY_SECONDS + rows
         near = operand.spec(problem).structure.near
