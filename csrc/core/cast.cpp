@@ -29,7 +29,11 @@ void to_integers(const DenseView& from, const DenseView& to) {
   for (std::int64_t i = 0; i < to.rows; ++i) {
     const float* row = static_cast<const float*>(from.data) + i * from.row_stride;
     T* there = static_cast<T*>(to.data) + i * to.row_stride;
-    for (std::int64_t j = 0; j < to.cols; ++j) there[j * to.col_stride] = static_cast<T>(row[j]);
+    if (to.col_stride == 1) {  // a loop that compilers turn into vectors
+      for (std::int64_t j = 0; j < to.cols; ++j) there[j] = static_cast<T>(row[j]);
+    } else {
+      for (std::int64_t j = 0; j < to.cols; ++j) there[j * to.col_stride] = static_cast<T>(row[j]);
+    }
   }
 }
 

@@ -92,9 +92,10 @@ class NarrowTiled final : public Product {
     const std::int64_t work = s.work_before(s.blocks) * (1 + y.cols * kFloat / 64);
     const std::int64_t tasks = parallel::task_count(threads, work, kWorkPerTask);
     shape.threads = tasks <= 1 ? 1 : threads;
-    const std::int64_t wanted = !near        ? tasks
-                                : tasks <= 1 ? 1
-                                             : (threads * kTasksPerThread + shape.slabs - 1) / shape.slabs;
+    const std::int64_t uses = s.nnz / (threads * kTasksPerThread);
+    const std::int64_t each = panels::used_often({nullptr, s.cols, 1, 1, 1}, uses) ? kTasksPerThread : 1;
+    const std::int64_t wanted =
+        !near || tasks <= 1 ? tasks : (threads * each + shape.slabs - 1) / shape.slabs;
     const std::int64_t least = near ? (s.rows + kRowsPerTask - 1) / kRowsPerTask : 1;
     shape.parts = std::min(std::max(wanted, least), s.blocks);
     shape.sums = out_ != DType::f32 || y.cols % width != 0 || width * kFloat != shape.row_bytes ||
@@ -122,6 +123,9 @@ class NarrowTiled final : public Product {
   // by one.
   void widen(const DenseView& x, std::int64_t row_bytes, char* to) const {
     const bool together = x.cols * kFloat == row_bytes;
+    if (together && x.col_stride == 1 && x.row_stride == x.cols && x.rows > 1) {
+      return widen({x.data, 1, x.rows * x.cols, x.rows * x.cols, 1}, x.rows * row_bytes, to);
+    }
     const std::int64_t step = together ? std::max<std::int64_t>(x.rows, 1) : 1;
     for (std::int64_t row = 0; row < x.rows; row += step) {
       const char* from = static_cast<const char*>(x.data) + row * x.row_stride * bytes_of(other_);
