@@ -15,6 +15,7 @@ from ..kernels.native.gemm_split import GemmSplit
 from ..kernels.native.narrow import NarrowHalves, QuantizedInPlace, QuantizedPanels
 from ..kernels.native.quantized import Dequantized, DequantizedPanels, WholeGroups
 from ..kernels.native.sell import SellVector
+from ..kernels.native.sell_narrow import NarrowSell
 from ..kernels.native.split import SplitRows
 from ..kernels.scipy import NumPy, SciPy
 
@@ -27,6 +28,7 @@ registry.register(
     SplitRows(),
     NarrowRows(),
     NarrowTiles(),
+    NarrowSell(),
     Gemm(),
     DenseAsCsr(),
     GemmIntegers(),
