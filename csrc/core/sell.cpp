@@ -217,7 +217,8 @@ class SellProduct final : public Product {
   Status run(const DenseView& x, const DenseView& y, int threads) const override {
     const DType chain = chain_of(sell_->dtype);
     const auto floats = [&](DType dtype, const DenseView& v) {
-      return dtype == chain ? std::size_t{0} : (static_cast<std::size_t>(v.rows) * sizeof(float) + 63) / 64 * 64;
+      return dtype == chain ? std::size_t{0}
+                            : (static_cast<std::size_t>(v.rows) * sizeof(float) + 63) / 64 * 64;
     };
     const std::size_t x_bytes = floats(other_, x), y_bytes = floats(out_, y);
     if (x_bytes + y_bytes == 0) return multiply(x, y, threads);

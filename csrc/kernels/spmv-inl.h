@@ -152,7 +152,8 @@ template <class T, class S, class Index, class V, int Vectors>
 DG_INLINE void slice_step(const S* values, const Index* indices, const T* x,
                           typename V::vec (&acc)[Vectors]) {
   for (int v = 0; v < Vectors; ++v) {
-    acc[v] = V::fma(HalfStorage<T, S>::load(values + v * V::width), gather(x, indices + v * V::width), acc[v]);
+    acc[v] =
+        V::fma(HalfStorage<T, S>::load(values + v * V::width), gather(x, indices + v * V::width), acc[v]);
   }
 }
 
@@ -198,7 +199,8 @@ DG_INLINE void slice_sums(const int32_t* length, const S* values, const Index* i
     const int active = count_longer<lanes>(length, t);
     for (int v = 0; v < Vectors && v * V::width < active; ++v) {
       const typename V::vec picked = gather(x, indices + v * V::width);
-      acc[v] = V::fma_n(HalfStorage<T, S>::load(values + v * V::width), picked, acc[v], active - v * V::width);
+      acc[v] =
+          V::fma_n(HalfStorage<T, S>::load(values + v * V::width), picked, acc[v], active - v * V::width);
     }
     values += active;
     indices += active;
@@ -224,7 +226,8 @@ DG_INLINE void part_sums(const int32_t* length, int first, const S* values, cons
     const int active = count_longer<lanes>(length, t);
     for (int v = 0; v < Vectors && first + v * V::width < active; ++v) {
       const typename V::vec picked = gather(x, indices + v * V::width);
-      acc[v] = V::fma_n(HalfStorage<T, S>::load(values + v * V::width), picked, acc[v], active - first - v * V::width);
+      acc[v] = V::fma_n(HalfStorage<T, S>::load(values + v * V::width), picked, acc[v],
+                        active - first - v * V::width);
     }
     values += active;
     indices += active;

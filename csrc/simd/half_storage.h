@@ -14,7 +14,8 @@ struct HalfStorage {
 #else
     if constexpr (sizeof(S) < sizeof(T)) return Storage<T, S>::load(p);
 #endif
-    else return HalfSimd<T>::load(p);
+    else
+      return HalfSimd<T>::load(p);
   }
 
 #if DG_ISA_AVX512

@@ -18,19 +18,18 @@ if TYPE_CHECKING:
 
 # Bytes of a value, by its dtype.
 STORED = {"float16": 2, "bfloat16": 2, "int8": 1}
-# What is widened of X at once where a panel of all columns of S is (csrc/core/tiled_narrow.cpp).
-SHARED_BYTES = 8 << 20
-LEAST_ROW_BYTES, MOST_ROW_BYTES = 32, 256
+# What is widened of X at once where a panel of all columns of S is, and the rows of that.
+SHARED_BYTES = 64 << 20
+LEAST_ROW_BYTES = 32
 
 
-def shared_bytes(problem: Problem) -> int:
-    """Return the bytes of X that are widened once for all threads."""
+def row_bytes(problem: Problem) -> tuple[int, bool]:
+    """Return the bytes of a row of widened columns of X, and whether they are widened once for all threads."""
     form = problem.normal
     width = csr_tiled.panel_columns(form.m, form.k, form.nnz)
-    if width <= min(csr_tiled.USEFUL_PANEL, form.k - 1):
-        return 0
-    row_bytes = max(LEAST_ROW_BYTES, min(4 * form.n, MOST_ROW_BYTES, SHARED_BYTES // max(form.k, 1)))
-    return form.k * row_bytes
+    shared = width > csr_tiled.USEFUL_PANEL or width >= form.k
+    most = SHARED_BYTES // max(form.k, 1) if shared else csr_tiled.COPIED_PASS_BYTES
+    return max(LEAST_ROW_BYTES, min(4 * form.n, most, csr_tiled.COPIED_PASS_BYTES)), shared
 
 
 class NarrowTiles(NarrowRows):
@@ -46,17 +45,20 @@ class NarrowTiles(NarrowRows):
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
         form, value_bytes = problem.normal, STORED[operand.spec(problem).dtype]
+        widened, shared = row_bytes(problem)
         wide = replace(problem, accumulator="float32", output="float32")
 
         def seconds(threads: int) -> float:
-            busy = csr_tiled.tile_seconds(wide, machine, isa, threads, value_bytes)
-            # Each thread widens the panels of X that it reads.
-            return busy + (form.k * form.n + form.m * form.n / threads) * WIDEN_SECONDS
+            busy = csr_tiled.tile_seconds(wide, machine, isa, threads, (value_bytes, widened))
+            # Each thread widens the panels of X that it reads, unless all read the same.
+            elements = form.k * form.n * (1 if shared else threads) + form.m * form.n
+            return busy + elements * WIDEN_SECONDS / threads
 
         once, threads = model.best_threads(wide, machine, form.m, seconds)
         name, conversion, nbytes = operand.conversion(problem, machine, "row", "tiled", narrow=True)
         once += model.call_seconds(wide, machine, ())
-        return Cost(once, conversion, shared_bytes(problem), nbytes, threads, name)
+        workspace = form.k * widened if shared else 0
+        return Cost(once, conversion, workspace, nbytes, threads, name)
 
     def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
         stands_left = problem.normal.side == "left"
