@@ -41,8 +41,8 @@ def tile_seconds(
 ) -> float:
     """Return the seconds of all tiles, without the call.
 
-    `narrow` says how many bytes a value and a row of widened columns of X take, where values are stored narrower
-    than the chain; their columns always take 16 bits.
+    `narrow` says how many bytes a value and a row of widened columns of X take, where values are stored
+    narrower than the chain; columns of S then always take 16 bits.
 
     FMAs on whole registers against rows of X that lie where one panel of them fits; S is streamed once for
     each pass over its columns, and the rows of Y come and go once for each tile.

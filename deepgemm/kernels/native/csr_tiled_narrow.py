@@ -24,7 +24,7 @@ LEAST_ROW_BYTES = 32
 
 
 def row_bytes(problem: Problem) -> tuple[int, bool]:
-    """Return the bytes of a row of widened columns of X, and whether they are widened once for all threads."""
+    """Return the bytes of a row of widened columns of X, and whether threads share what is widened."""
     form = problem.normal
     width = csr_tiled.panel_columns(form.m, form.k, form.nnz)
     shared = width > csr_tiled.USEFUL_PANEL or width >= form.k
