@@ -40,6 +40,23 @@ CompressedView compressed_view(const py::array& indptr, const py::array& indices
   return view;
 }
 
+CompressedView stored_view(const py::array& indptr, const py::array& indices, const py::array& values,
+                           std::int64_t minor) {
+  CompressedView view = compressed_view(indptr, indices, nullptr, minor);
+  require_contiguous(values, "data");
+  if (view.nnz > values.size() || view.nnz > indices.size()) {
+    raise("FormatError", "data is shorter than indptr says");
+  }
+  view.values = values.data();
+  view.dtype = stored_dtype(values.dtype());
+  return view;
+}
+
+bool narrow_result(DType other, DType out) {
+  const auto read = [](DType t) { return t == DType::f32 || (t >= DType::f16 && t <= DType::u8); };
+  return read(other) && (read(out) ? out < DType::f8e4m3 : out == DType::i32 || out == DType::i64);
+}
+
 std::unique_ptr<BoundProduct> bind_product(std::unique_ptr<Product> product, DType dtype,
                                            std::vector<py::object> owners, const std::string& what) {
   if (product == nullptr) raise("UnsupportedError", what + ": no kernel of this dtype is compiled");

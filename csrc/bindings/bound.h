@@ -29,6 +29,11 @@ struct BoundSell {
 Isa isa_or_best(const py::object& name);
 CompressedView compressed_view(const py::array& indptr, const py::array& indices, const py::array* values,
                                std::int64_t minor);
+// The same with values in the dtype in which they are stored; and whether a product with such values can read
+// that other operand and give that result: floats from floats or integers, whole numbers from integers.
+CompressedView stored_view(const py::array& indptr, const py::array& indices, const py::array& values,
+                           std::int64_t minor);
+bool narrow_result(DType other, DType out);
 std::unique_ptr<BoundProduct> bind_product(std::unique_ptr<Product> product, DType dtype,
                                            std::vector<py::object> owners, const std::string& what);
 

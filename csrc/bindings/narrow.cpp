@@ -72,17 +72,12 @@ std::unique_ptr<BoundProduct> narrow_product(const py::object& matrix, const py:
 std::unique_ptr<BoundProduct> narrow_rows(const py::object& isa, const py::array& indptr,
                                           const py::array& indices, const py::array& values,
                                           std::int64_t minor, const py::dtype& other, const py::dtype& out) {
-  CompressedView view = compressed_view(indptr, indices, nullptr, minor);
-  require_contiguous(values, "data");
-  if (view.nnz > values.size() || view.nnz > indices.size()) {
-    raise("FormatError", "data is shorter than indptr says");
-  }
-  view.values = values.data();
-  view.dtype = stored_dtype(values.dtype());
+  const CompressedView view = stored_view(indptr, indices, values, minor);
   const DType theirs = stored_dtype(other), result = stored_dtype(out);
-  const auto read = [](DType t) { return t == DType::f32 || (t >= DType::f16 && t <= DType::u8); };
-  const bool made = read(result) ? result < DType::f8e4m3 : result == DType::i32 || result == DType::i64;
-  if (!read(view.dtype) || !read(theirs) || !made) raise("DTypeError", "no native product of these dtypes");
+  if ((view.dtype != DType::f32 && (view.dtype < DType::f16 || view.dtype > DType::u8)) ||
+      !narrow_result(theirs, result)) {
+    raise("DTypeError", "no native product of these dtypes");
+  }
   auto product = bind_product(make_narrow_rows(view, theirs, result, isa_or_best(isa)), DType::f32,
                               {indptr, indices, values}, "csr_narrow");
   product->other = theirs;

@@ -45,7 +45,7 @@ std::unique_ptr<BoundSell> bind_sell(std::unique_ptr<Sell> sell, const Compresse
 
 std::unique_ptr<BoundSell> sell_build(const py::array& indptr, const py::array& indices,
                                       const py::array& values, std::int64_t minor) {
-  const CompressedView view = compressed_view(indptr, indices, &values, minor);
+  const CompressedView view = stored_view(indptr, indices, values, minor);
   constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
   if (is_complex(view.dtype) || view.major > kMost || view.minor > kMost) {
     raise("UnsupportedError", "sell: real values and fewer than 2**31 rows and columns only");
@@ -62,7 +62,7 @@ std::unique_ptr<BoundSell> sell_refill(const BoundSell& old, const py::array& va
   require_contiguous(values, "data");
   CompressedView view = old.source;
   view.values = values.data();
-  view.dtype = dtype_of(values, "data");
+  view.dtype = stored_dtype(values.dtype());
   if (view.dtype != old.sell->dtype || values.size() < view.nnz)
     raise("FormatError", "sell: other values do not fit");
   std::unique_ptr<Sell> sell;
@@ -71,6 +71,20 @@ std::unique_ptr<BoundSell> sell_refill(const BoundSell& old, const py::array& va
     sell = refill_sell(*old.sell, view, parallel::limit());
   }
   return bind_sell(std::move(sell), view, old.owners);
+}
+
+std::unique_ptr<BoundProduct> sell_narrow_product(const py::object& isa, const py::object& sell,
+                                                  const py::dtype& other, const py::dtype& out) {
+  const auto& bound = sell.cast<const BoundSell&>();
+  const DType theirs = stored_dtype(other), result = stored_dtype(out);
+  if (size_of(bound.sell->dtype) >= sizeof(float) || !narrow_result(theirs, result)) {
+    raise("DTypeError", "no native product of these dtypes");
+  }
+  auto product = bind_product(make_sell_product(bound.sell, theirs, result, isa_or_best(isa)), DType::f32,
+                              {sell}, "sell_vector_narrow");
+  product->other = theirs;
+  product->out = result;
+  return product;
 }
 
 // The product of two vectors, as a 0-d array of their dtype.
@@ -112,10 +126,13 @@ void add_products(py::module_& m) {
       "sell_product",
       [](const py::object& isa, const py::object& sell) {
         const auto& bound = sell.cast<const BoundSell&>();
-        return bind_product(make_sell_product(bound.sell, isa_or_best(isa)), bound.sell->dtype, {sell},
+        const DType dtype = bound.sell->dtype;
+        return bind_product(make_sell_product(bound.sell, dtype, dtype, isa_or_best(isa)), dtype, {sell},
                             "sell_vector");
       },
       py::arg("isa"), py::arg("sell"));
+  m.def("sell_narrow_product", &sell_narrow_product, py::arg("isa"), py::arg("sell"), py::arg("other"),
+        py::arg("out"));
   m.def("dot", &dot_product, py::arg("isa"), py::arg("left"), py::arg("right"));
 }
 

@@ -24,7 +24,7 @@ std::unique_ptr<BoundTiled> bind_tiled(std::unique_ptr<Tiled> tiled, const Compr
 
 std::unique_ptr<BoundTiled> build(const py::array& indptr, const py::array& indices, const py::array& values,
                                   std::int64_t minor) {
-  const CompressedView view = compressed_view(indptr, indices, &values, minor);
+  const CompressedView view = stored_view(indptr, indices, values, minor);
   if (is_complex(view.dtype) || view.minor > (std::int64_t{1} << 32)) {
     raise("UnsupportedError", "tiled: real values and at most 2**32 columns only");
   }
@@ -40,7 +40,7 @@ std::unique_ptr<BoundTiled> refill(const BoundTiled& old, const py::array& value
   require_contiguous(values, "data");
   CompressedView view = old.source;
   view.values = values.data();
-  view.dtype = dtype_of(values, "data");
+  view.dtype = stored_dtype(values.dtype());
   if (view.dtype != old.tiled->dtype || values.size() < view.nnz)
     raise("FormatError", "tiled: other values do not fit");
   std::unique_ptr<Tiled> tiled;
@@ -49,6 +49,18 @@ std::unique_ptr<BoundTiled> refill(const BoundTiled& old, const py::array& value
     tiled = refill_tiled(*old.tiled, view, parallel::limit());
   }
   return bind_tiled(std::move(tiled), view, old.owners);
+}
+
+std::unique_ptr<BoundProduct> narrow_product(const py::object& isa, const py::object& tiled,
+                                             const py::dtype& other, const py::dtype& out) {
+  const auto& bound = tiled.cast<const BoundTiled&>();
+  const DType theirs = stored_dtype(other), result = stored_dtype(out);
+  if (!narrow_result(theirs, result)) raise("DTypeError", "no native product of these dtypes");
+  auto product = bind_product(make_narrow_tiled(bound.tiled, theirs, result, isa_or_best(isa)), DType::f32,
+                              {tiled}, "csr_tiled_narrow");
+  product->other = theirs;
+  product->out = result;
+  return product;
 }
 
 }  // namespace
@@ -66,6 +78,8 @@ void add_tiled(py::module_& m) {
                             "csr_tiled");
       },
       py::arg("isa"), py::arg("tiled"));
+  m.def("tiled_narrow_product", &narrow_product, py::arg("isa"), py::arg("tiled"), py::arg("other"),
+        py::arg("out"));
 }
 
 }  // namespace deepgemm::bindings

@@ -24,13 +24,35 @@ void widen(const FoundKernel& pack, const DenseView& from, const DenseView& to) 
   pack.run(&args, 0, 1, 0, nullptr);
 }
 
+template <class T>
+void to_integers(const DenseView& from, const DenseView& to, int threads) {
+  if (to.cols == 1 && to.rows > 1) return to_integers<T>(from.transposed(), to.transposed(), threads);
+  const std::int64_t tasks = parallel::task_count(threads, to.rows * to.cols, kCastPerTask);
+  parallel::run(threads, tasks, [&](std::int64_t task, int) {
+    const std::int64_t first = to.cols * task / tasks, last = to.cols * (task + 1) / tasks;
+    for (std::int64_t i = 0; i < to.rows; ++i) {
+      const float* row = static_cast<const float*>(from.data) + i * from.row_stride;
+      T* there = static_cast<T*>(to.data) + i * to.row_stride;
+      if (to.col_stride == 1 && from.col_stride == 1) {  // a loop that compilers turn into vectors
+        for (std::int64_t j = first; j < last; ++j) there[j] = static_cast<T>(row[j]);
+      } else {
+        for (std::int64_t j = first; j < last; ++j) {
+          there[j * to.col_stride] = static_cast<T>(row[j * from.col_stride]);
+        }
+      }
+    }
+  });
+}
+
 }  // namespace
 
 void cast(const DenseView& from, DType stored, const DenseView& to, DType target, Isa highest, int threads) {
   if (to.rows == 0 || to.cols == 0) return;
+  if (target == DType::i32) return to_integers<std::int32_t>(from, to, threads);
+  if (target == DType::i64) return to_integers<std::int64_t>(from, to, threads);
   const bool widens = target == DType::f32;
   const DenseView& plain = widens ? to : from;  // the side that is contiguous
-  if (plain.cols == 1 ? plain.rows > 1 : plain.col_stride != 1) {
+  if (plain.cols == 1 ? plain.rows > 1 && plain.row_stride == 1 : plain.col_stride != 1) {
     return cast(from.transposed(), stored, to.transposed(), target, highest, threads);
   }
   const FoundKernel kernel = widens ? find_kernel(KernelId::gemm_pack_left, stored, IndexType::i32, highest)

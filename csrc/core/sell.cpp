@@ -7,6 +7,7 @@
 #include <numeric>
 #include <utility>
 
+#include "core/cast.h"
 #include "core/dense.h"
 #include "core/kernel_args.h"
 #include "core/kernel_table.h"
@@ -21,6 +22,9 @@ constexpr std::int64_t kRowWork = 4;   // to sort and place a row, in entries th
 constexpr std::size_t kOverread = 64;  // kernels read whole vectors up to the end
 
 constexpr int kMostLanes = 16;
+
+// What values are computed with.
+DType chain_of(DType stored) { return size_of(stored) < sizeof(float) ? DType::f32 : stored; }
 
 // Sorts the rows of one window by falling length; equal lengths stay in order, so that matrices with
 // rows of one length keep their order altogether.
@@ -171,10 +175,15 @@ void typed(const CompressedView& s, void* values, const Body& body) {
       body(target, std::int64_t{});
     }
   };
-  if (s.dtype == DType::f32) {
-    indexed(static_cast<float*>(values));
-  } else {
-    indexed(static_cast<double*>(values));
+  switch (size_of(s.dtype)) {  // values are moved as their bits
+    case 8:
+      return indexed(static_cast<std::uint64_t*>(values));
+    case 4:
+      return indexed(static_cast<std::uint32_t*>(values));
+    case 2:
+      return indexed(static_cast<std::uint16_t*>(values));
+    default:
+      return indexed(static_cast<std::uint8_t*>(values));
   }
 }
 
@@ -192,19 +201,41 @@ std::unique_ptr<Sell> without_values(const CompressedView& s,
 
 class SellProduct final : public Product {
  public:
-  SellProduct(std::shared_ptr<const Sell> sell, const FoundKernel& found)
-      : sell_(std::move(sell)), found_(found) {
+  SellProduct(std::shared_ptr<const Sell> sell, DType other, DType out, const FoundKernel& found)
+      : sell_(std::move(sell)), other_(other), out_(out), found_(found) {
     for (std::int64_t slice = 0; slice < sell_->structure->slice_count(); ++slice) {
       heaviest_ = std::max(heaviest_, work_before(2 * slice + 2) - work_before(2 * slice));
     }
   }
 
-  const char* kernel() const override { return "sell_vector"; }
+  const char* kernel() const override {
+    return size_of(sell_->dtype) < sizeof(float) ? "sell_vector_narrow" : "sell_vector";
+  }
   Isa isa() const override { return found_.isa; }
 
+  // Vectors of other dtypes than the chain's are widened before, and rounded behind the product.
   Status run(const DenseView& x, const DenseView& y, int threads) const override {
+    const DType chain = chain_of(sell_->dtype);
+    const auto floats = [&](DType dtype, const DenseView& v) {
+      return dtype == chain ? std::size_t{0}
+                            : (static_cast<std::size_t>(v.rows) * sizeof(float) + 63) / 64 * 64;
+    };
+    const std::size_t x_bytes = floats(other_, x), y_bytes = floats(out_, y);
+    if (x_bytes + y_bytes == 0) return multiply(x, y, threads);
+    const Workspace memory(x_bytes + y_bytes);
+    char* const buffer = static_cast<char*>(memory.data());
+    if (buffer == nullptr) return Status::no_memory;
+    const DenseView wide{buffer, x.rows, 1, 1, 1}, sums{buffer + x_bytes, y.rows, 1, 1, 1};
+    if (x_bytes > 0) cast(x, other_, wide, chain, isa(), threads);
+    const Status status = multiply(x_bytes > 0 ? wide : x, y_bytes > 0 ? sums : y, threads);
+    if (y_bytes > 0 && status == Status::ok) cast(sums, chain, y, out_, isa(), threads);
+    return status;
+  }
+
+ private:
+  Status multiply(const DenseView& x, const DenseView& y, int threads) const {
     const SellStructure& s = *sell_->structure;
-    const dense::ContiguousVector vector(x, size_of(sell_->dtype), threads);
+    const dense::ContiguousVector vector(x, size_of(chain_of(sell_->dtype)), threads);
     if (vector.data() == nullptr) return Status::no_memory;
     // Where one slice is well over a thread's share, as with few rows, threads take halves of slices, which
     // wait longer for their chains (a slice of 1.04 shares: 18 us whole, 25 in halves).
@@ -230,7 +261,6 @@ class SellProduct final : public Product {
     return Status::ok;
   }
 
- private:
   // Work of the halves of slices before `half`: entries, and two more for each row.
   std::int64_t work_before(std::int64_t half) const {
     const SellStructure& s = *sell_->structure;
@@ -260,6 +290,7 @@ class SellProduct final : public Product {
   }
 
   std::shared_ptr<const Sell> sell_;
+  DType other_, out_;
   FoundKernel found_;
   std::int64_t heaviest_ = 0;  // work of the slice that has most
 };
@@ -272,7 +303,7 @@ std::unique_ptr<Sell> build_sell(const CompressedView& s, int threads) try {
   made.rows = s.major;
   made.cols = s.minor;
   made.nnz = s.nnz;
-  made.lanes = static_cast<int>(64 / size_of(s.dtype));
+  made.lanes = static_cast<int>(64 / size_of(chain_of(s.dtype)));
   const std::int64_t slices = (s.major + made.lanes - 1) / made.lanes;
   made.length.resize(static_cast<std::size_t>(slices * made.lanes));
   made.row.resize(static_cast<std::size_t>(s.major));
@@ -303,10 +334,11 @@ std::unique_ptr<Sell> refill_sell(const Sell& old, const CompressedView& s, int 
   return nullptr;
 }
 
-std::unique_ptr<Product> make_sell_product(std::shared_ptr<const Sell> sell, Isa highest) {
+std::unique_ptr<Product> make_sell_product(std::shared_ptr<const Sell> sell, DType other, DType out,
+                                           Isa highest) {
   const FoundKernel found = find_kernel(KernelId::sell_vector, sell->dtype, IndexType::i32, highest);
   if (found.run == nullptr) return nullptr;
-  return std::make_unique<SellProduct>(std::move(sell), found);
+  return std::make_unique<SellProduct>(std::move(sell), other, out, found);
 }
 
 }  // namespace deepgemm

@@ -1,7 +1,7 @@
 // The SELL layout: rows in lanes, sorted by length inside windows, stored without padding.
 //
 // Rows are sorted by falling length inside windows of kSellWindow rows and cut into slices of one
-// 64-byte vector of values. Inside a slice, entry 0 of every row comes first, then entry 1 of every
+// 64-byte vector of numbers of the chain. Inside a slice, entry 0 of every row comes first, then entry 1 of every
 // row that has one, and so on; since lengths fall, the rows that are still active are the first ones,
 // and nothing needs to be stored for the others.
 // After: Kreutzer et al., "A unified sparse matrix data format for efficient general sparse
@@ -47,11 +47,13 @@ struct Sell {
 };
 
 // Null when memory runs out. `s` must have canonical compressed rows, fewer than 2^31 rows and columns,
-// and a real dtype.
+// and real values, or 8- or 16-bit ones, whose chains are float32.
 std::unique_ptr<Sell> build_sell(const CompressedView& s, int threads);
 // The same structure with the values of `s`, which has the structure that `old` was built from.
 std::unique_ptr<Sell> refill_sell(const Sell& old, const CompressedView& s, int threads);
 
-std::unique_ptr<Product> make_sell_product(std::shared_ptr<const Sell> sell, Isa highest);
+// The product with a vector of dtype `other`, in `out`: those of the chain, unless values are stored narrower.
+std::unique_ptr<Product> make_sell_product(std::shared_ptr<const Sell> sell, DType other, DType out,
+                                           Isa highest);
 
 }  // namespace deepgemm

@@ -13,15 +13,17 @@ namespace {
 constexpr std::int64_t kBuildWorkPerTask = 1 << 14;
 
 // A row should find about this many entries in a tile, for its accumulators are loaded and stored once for
-// each. 2048² at 128 columns, one thread: panels of 128 columns of S at density 0.5 (132 GFLOP/s; 93 with
-// 256), 192 at 0.1 (116; 112 with 128, 114 with 256), 512 at 0.05 (88; 72 with 128), one panel of 2048 at
-// 0.02 (82; 46 with 128).
+// each. 2048² at 128 columns, one thread: panels of 128 columns of S at density 0.5 (144 GFLOP/s; 93 with
+// 256), 224 at 0.1 (119; 117 with 160, 120 with 192, but 8 columns of X lose a twentieth by that), 416 at
+// 0.05 (100; 72 with 128), 1,024 at 0.02 (88; 46 with 128).
 constexpr std::int64_t kRowEntries = 20;
 constexpr std::int64_t kLeastPanel = 128;
 constexpr std::int64_t kPanelStep = 32;
 // Rows of X of 256 bytes that fill half of an L2 of one megabyte: where a panel of kRowEntries would be
 // wider than that, panels save nothing.
 constexpr std::int64_t kUsefulPanel = 2048;
+// Columns that 16 bits tell apart. Narrow values come with no others.
+constexpr std::int64_t kShortColumns = 65536;
 
 // Windows in which rows are sorted. Larger ones find more rows of one length and lose the order that
 // neighbours of one matrix often have (copter2 at 8 columns, one thread: 36 GFLOP/s, 30 unbounded).
@@ -31,11 +33,15 @@ constexpr std::int64_t kBlockStep = 8;     // whole groups of rows that run side
 
 std::int64_t round_up(std::int64_t n, std::int64_t step) { return (n + step - 1) / step * step; }
 
-void choose_shape(TiledStructure& t) {
+void choose_shape(TiledStructure& t, DType dtype) {
   const std::int64_t row_entries = t.nnz / std::max<std::int64_t>(t.rows, 1);
   std::int64_t width = t.cols / std::max<std::int64_t>(row_entries / kRowEntries, 1);
   width = std::max(round_up(width, kPanelStep), kLeastPanel);
   t.panel_cols = std::max<std::int64_t>(width <= kUsefulPanel ? width : t.cols, 1);
+  if (size_of(dtype) < sizeof(float) && t.is_wide()) {
+    const std::int64_t panels = (t.cols + kShortColumns - 1) / kShortColumns;
+    t.panel_cols = (t.cols + panels - 1) / panels;
+  }
   t.panels = std::max<std::int64_t>((t.cols + t.panel_cols - 1) / t.panel_cols, 1);
   t.block_rows = std::min(round_up(std::max<std::int64_t>(t.rows / kLeastBlocks, 1), kBlockStep), kMostBlock);
   t.blocks = (t.rows + t.block_rows - 1) / t.block_rows;
@@ -167,10 +173,10 @@ template <class I>
 void build_structure(const CompressedView& s, TiledStructure& t, int threads) {
   build_rows<I>(s, t, threads);
   if (t.is_wide()) {
-    t.wide_index.resize(static_cast<std::size_t>(t.nnz));
+    t.wide_index.resize(static_cast<std::size_t>(t.nnz) + kTiledColumnsBeyond);
     fill_indices<I>(s, t, t.wide_index.data(), threads);
   } else {
-    t.index.resize(static_cast<std::size_t>(t.nnz));
+    t.index.resize(static_cast<std::size_t>(t.nnz) + kTiledColumnsBeyond);
     fill_indices<I>(s, t, t.index.data(), threads);
   }
 }
@@ -205,12 +211,28 @@ std::unique_ptr<Tiled> with_values(const CompressedView& s, std::shared_ptr<cons
 
 }  // namespace
 
+std::int64_t TiledStructure::first_block(std::int64_t task, std::int64_t tasks) const {
+  if (task <= 0 || task >= tasks) return task <= 0 ? 0 : blocks;
+  const double share = static_cast<double>(task) / static_cast<double>(tasks);
+  const auto target = static_cast<std::int64_t>(share * static_cast<double>(work_before(blocks)));
+  std::int64_t low = 0, high = blocks;
+  while (low < high) {
+    const std::int64_t middle = low + (high - low) / 2;
+    if (work_before(middle) < target) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
 std::unique_ptr<Tiled> build_tiled(const CompressedView& s, int threads) try {
   auto structure = std::make_shared<TiledStructure>();
   structure->rows = s.major;
   structure->cols = s.minor;
   structure->nnz = s.nnz;
-  choose_shape(*structure);
+  choose_shape(*structure, s.dtype);
   if (s.index_type == IndexType::i32) {
     build_structure<std::int32_t>(s, *structure, threads);
   } else {

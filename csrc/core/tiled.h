@@ -32,6 +32,15 @@ struct TiledStructure {
 
   bool is_wide() const { return panel_cols > 65536; }
 
+  // Work of the blocks before `block`: entries, and a few more for opening and closing each row.
+  std::int64_t work_before(std::int64_t block) const {
+    constexpr std::int64_t kRowWork = 4;
+    const auto tile = static_cast<std::size_t>(block * panels);
+    return entry_start[tile] + kRowWork * row_start[tile];
+  }
+  // First block of task `task` out of `tasks`, which cover all blocks, in order, by work.
+  std::int64_t first_block(std::int64_t task, std::int64_t tasks) const;
+
   std::size_t bytes() const {
     return (entry_start.size() + row_start.size()) * 8 + (row.size() + index.size()) * 2 +
            (length.size() + wide_index.size()) * 4;
@@ -48,11 +57,21 @@ struct Tiled {
   }
 };
 
-// Null when memory runs out. `s` must have canonical compressed rows, at most 2^32 columns and a real dtype.
+// Null when memory runs out. `s` must have canonical compressed rows, at most 2^32 columns, and real values,
+// or 8- and 16-bit ones, whose panels never exceed what 16 bits tell.
 std::unique_ptr<Tiled> build_tiled(const CompressedView& s, int threads);
 // The same structure with the values of `s`, which has the structure that `old` was built from.
 std::unique_ptr<Tiled> refill_tiled(const Tiled& old, const CompressedView& s, int threads);
 
 std::unique_ptr<Product> make_tiled_product(std::shared_ptr<const Tiled> tiled, Isa highest);
+// The product of values that are stored narrower than float32 with an X of dtype `other`, in `out`.
+std::unique_ptr<Product> make_narrow_tiled(std::shared_ptr<const Tiled> tiled, DType other, DType out,
+                                           Isa highest);
+
+// Bytes of a copied row of X, which ends with the half or the whole vectors that it takes.
+inline std::int64_t whole_vectors(std::int64_t bytes) {
+  const std::int64_t vector = bytes <= 32 ? 32 : 64;
+  return (bytes + vector - 1) / vector * vector;
+}
 
 }  // namespace deepgemm

@@ -22,9 +22,15 @@ struct TiledArgs {
   void* y;
   std::int64_t y_stride;
   std::int64_t columns;
+  bool far;    // entries of S come from beyond the L2
+  bool whole;  // a row of X may be read up to the next one
 };
 
-// Bytes behind the last value that may be read.
+// Bytes behind the last value, and entries behind the last column, that may be read.
 constexpr int kTiledOverread = 64;
+constexpr int kTiledColumnsBeyond = 4;
+
+// Bytes of the widest rows of X that are whole: those of a panel (core/panels.h).
+constexpr std::int64_t kTiledPassBytes = 256;
 
 }  // namespace deepgemm

@@ -1,6 +1,7 @@
 // The product of the tiled layout: panels of X, and blocks of rows shared among threads.
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 
 #include "core/dense.h"
 #include "core/kernel_table.h"
@@ -14,7 +15,6 @@ namespace deepgemm {
 namespace {
 
 constexpr std::int64_t kWorkPerTask = 4000;  // as in csr_product.cpp
-constexpr std::int64_t kRowWork = 4;         // entries that opening and closing a row takes
 // Each task copies its own panels of X, so there are only as many as late threads make worthwhile, and one
 // for each thread where copies are not much less than what uses them (10 entries for each row of X, 8 to 128
 // columns: 1.2 to 1.3 times as fast as two).
@@ -23,14 +23,17 @@ constexpr std::int64_t kTasksPerThread = 2;
 constexpr std::int64_t kRowsPerTask = 2048;
 // Rows of Y that lie further apart than this are put side by side meanwhile: at 256 columns of float32
 // all of them would share a quarter of the sets of a cache (111 GFLOP/s, against 175 at 512 and 1,024).
-constexpr std::int64_t kFarBytes = 512;
+constexpr std::int64_t kApartBytes = 512;
+// Entries of S of more bytes than this do not stay in an L2 beside X and Y.
+constexpr std::int64_t kFarBytes = 4 << 20;
 
 class TiledProduct final : public Product {
  public:
   TiledProduct(std::shared_ptr<const Tiled> tiled, const FoundKernel& found)
       : tiled_(std::move(tiled)), found_(found) {
     for (std::int64_t block = 0; block < tiled_->structure->blocks; ++block) {
-      heaviest_ = std::max(heaviest_, work_before(block + 1) - work_before(block));
+      heaviest_ = std::max(heaviest_,
+                           tiled_->structure->work_before(block + 1) - tiled_->structure->work_before(block));
     }
   }
 
@@ -54,7 +57,8 @@ class TiledProduct final : public Product {
   std::int64_t size() const { return static_cast<std::int64_t>(size_of(tiled_->dtype)); }
 
   std::int64_t task_count(std::int64_t columns, int threads) const {
-    const std::int64_t work = work_before(tiled_->structure->blocks) * (1 + columns * size() / 64);
+    const std::int64_t work =
+        tiled_->structure->work_before(tiled_->structure->blocks) * (1 + columns * size() / 64);
     return parallel::task_count(threads, work, kWorkPerTask);
   }
 
@@ -79,7 +83,9 @@ class TiledProduct final : public Product {
             x.row_stride,
             y.data,
             y.row_stride,
-            y.cols};
+            y.cols,
+            s.nnz * (size() + (wide ? 4 : 2)) > kFarBytes,
+            false};
   }
 
   // X as it stands, blocks of rows shared among threads. Where one block is more than a thread's share, as
@@ -88,7 +94,7 @@ class TiledProduct final : public Product {
   void run_rows(const DenseView& x, const panels::TargetRows& y, int threads) const {
     const TiledStructure& s = *tiled_->structure;
     const std::int64_t parts = std::min(task_count(y.cols(), threads), s.blocks);
-    const bool lopsided = parts > 1 && heaviest_ * threads > work_before(s.blocks);
+    const bool lopsided = parts > 1 && heaviest_ * threads > s.work_before(s.blocks);
     const std::int64_t least = 64 / size(), share = std::max(y.cols() / threads, least);
     const std::int64_t width = lopsided ? panels::even_width(y.cols(), share, size()) : y.cols();
     const std::int64_t slabs = (y.cols() + width - 1) / width;
@@ -118,12 +124,12 @@ class TiledProduct final : public Product {
     const std::int64_t parts =
         std::min(std::max(wanted, (s.rows + kRowsPerTask - 1) / kRowsPerTask), s.blocks);
     const bool strided = y.col_stride != 1 && y.cols > 1;
-    const bool copies_y = strided || std::abs(y.row_stride) * size() > kFarBytes;
+    const bool copies_y = strided || std::abs(y.row_stride) * size() > kApartBytes;
     std::int64_t rows = 0;
     for (std::int64_t part = 0; copies_y && part < parts; ++part) {
       rows = std::max(rows, first_row(part + 1, parts) - first_row(part, parts));
     }
-    const std::int64_t row_bytes = panels::packed_stride(width, size()) * size();
+    const std::int64_t row_bytes = whole_vectors(width * size());
     const std::int64_t bytes = (s.panel_cols + rows) * row_bytes;
     const Workspace memory(static_cast<std::size_t>(bytes * most));
     char* buffer = static_cast<char*>(memory.data());
@@ -131,7 +137,7 @@ class TiledProduct final : public Product {
     parallel::run(most, slabs * parts, [&](std::int64_t task, int thread) {
       const std::int64_t column = task / parts * width, part = task % parts;
       const std::int64_t n = std::min(width, y.cols - column);
-      const std::int64_t begin = first_block(part, parts), end = first_block(part + 1, parts);
+      const std::int64_t begin = s.first_block(part, parts), end = s.first_block(part + 1, parts);
       const std::int64_t first = first_row(part, parts), last = first_row(part + 1, parts);
       if (begin == end) return;
       DenseView target = panels::columns(y, column, n, size());
@@ -152,8 +158,11 @@ class TiledProduct final : public Product {
   void run_panels(const DenseView& x, const DenseView& y, std::int64_t begin, std::int64_t end,
                   char* buffer) const {
     const TiledStructure& s = *tiled_->structure;
-    DenseView packed{buffer, 0, x.cols, panels::packed_stride(x.cols, size()), 1};
+    const std::int64_t used = x.cols * size(), row_bytes = whole_vectors(used);
+    if (used < row_bytes) std::memset(buffer, 0, static_cast<std::size_t>(s.panel_cols * row_bytes));
+    DenseView packed{buffer, 0, x.cols, row_bytes / size(), 1};
     TiledArgs args = args_from(begin, packed, y);
+    args.whole = true;
     for (std::int64_t panel = 0; panel < s.panels; ++panel) {
       const std::int64_t first = panel * s.panel_cols;
       packed.rows = std::min(s.panel_cols, x.rows - first);
@@ -168,31 +177,7 @@ class TiledProduct final : public Product {
 
   std::int64_t first_row(std::int64_t part, std::int64_t parts) const {
     const TiledStructure& s = *tiled_->structure;
-    return std::min(first_block(part, parts) * s.block_rows, s.rows);
-  }
-
-  std::int64_t work_before(std::int64_t block) const {
-    const TiledStructure& s = *tiled_->structure;
-    const auto tile = static_cast<std::size_t>(block * s.panels);
-    return s.entry_start[tile] + kRowWork * s.row_start[tile];
-  }
-
-  // First block of a task; tasks cover all blocks, in order, by work.
-  std::int64_t first_block(std::int64_t task, std::int64_t tasks) const {
-    const std::int64_t blocks = tiled_->structure->blocks;
-    if (task <= 0 || task >= tasks) return task <= 0 ? 0 : blocks;
-    const double share = static_cast<double>(task) / static_cast<double>(tasks);
-    const auto target = static_cast<std::int64_t>(share * static_cast<double>(work_before(blocks)));
-    std::int64_t low = 0, high = blocks;
-    while (low < high) {
-      const std::int64_t middle = low + (high - low) / 2;
-      if (work_before(middle) < target) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
-    return low;
+    return std::min(s.first_block(part, parts) * s.block_rows, s.rows);
   }
 
   std::shared_ptr<const Tiled> tiled_;

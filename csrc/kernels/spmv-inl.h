@@ -8,6 +8,7 @@
 #include "core/kernel_args.h"
 #include "kernels/common-inl.h"
 #include "simd/gather.h"
+#include "simd/half_storage.h"
 
 namespace deepgemm::DG_ISA {
 namespace {
@@ -144,12 +145,15 @@ void csr_vector_complex(const void* raw, int64_t begin, int64_t end, int, void*)
 
 // ---- sell_vector ---------------------------------------------------------------------------------
 
+// Values may be stored narrower than T; they are then widened as they are loaded.
+
 // One step of all lanes.
-template <class T, class Index, class V, int Vectors>
-DG_INLINE void slice_step(const T* values, const Index* indices, const T* x,
+template <class T, class S, class Index, class V, int Vectors>
+DG_INLINE void slice_step(const S* values, const Index* indices, const T* x,
                           typename V::vec (&acc)[Vectors]) {
   for (int v = 0; v < Vectors; ++v) {
-    acc[v] = V::fma(V::load(values + v * V::width), gather(x, indices + v * V::width), acc[v]);
+    acc[v] =
+        V::fma(HalfStorage<T, S>::load(values + v * V::width), gather(x, indices + v * V::width), acc[v]);
   }
 }
 
@@ -157,10 +161,10 @@ DG_INLINE void slice_step(const T* values, const Index* indices, const T* x,
 // hardware's prefetcher: float64 on one thread, 1.6 against 0.8 ns an entry (1,000 entries a row, 640 MB),
 // 0.8 against 0.6 (banded), 1.0 against 0.6 (10 scattered entries a row); layouts in the caches lose 2 to 10
 // % by it. 2 KB gain less than 4 KB, 8 KB no more; fetching elements of x ahead loses a tenth.
-template <int Lanes, class T, class Index>
-DG_INLINE void fetch_ahead(const T* values, const Index* indices) {
-  constexpr int ahead = 4096 / sizeof(T);
-  for (int byte = 0; byte < 2 * Lanes * static_cast<int>(sizeof(T)); byte += 64) {
+template <int Lanes, class S, class Index>
+DG_INLINE void fetch_ahead(const S* values, const Index* indices) {
+  constexpr int ahead = sizeof(S) == 8 ? 512 : 1024;
+  for (int byte = 0; byte < 2 * Lanes * static_cast<int>(sizeof(S)); byte += 64) {
     DG_PREFETCH(reinterpret_cast<const char*>(values + ahead) + byte);
   }
   for (int byte = 0; byte < 2 * Lanes * static_cast<int>(sizeof(Index)); byte += 64) {
@@ -173,21 +177,21 @@ DG_INLINE void fetch_ahead(const T* values, const Index* indices) {
 // has offsets 0 there) and are masked in the sum, so nothing that is not stored is ever added.
 // Counting the active lanes in one loop beat a loop for each number of lanes by 3 % (20 entries a row and
 // more) to 20 % (6): its end is the only jump that is hard to foresee. Two steps at once gain 2 to 5 %.
-template <bool Far, class T, class Index, class V, int Vectors>
-DG_INLINE void slice_sums(const int32_t* length, const T* values, const Index* indices, const T* x,
+template <bool Far, class T, class S, class Index, class V, int Vectors>
+DG_INLINE void slice_sums(const int32_t* length, const S* values, const Index* indices, const T* x,
                           typename V::vec (&acc)[Vectors]) {
   constexpr int lanes = Vectors * V::width;
   const int32_t full = length[lanes - 1], most = length[0];
   int32_t t = 0;
   for (; t + 2 <= full; t += 2) {
     if constexpr (Far) fetch_ahead<lanes>(values, indices);
-    slice_step<T, Index, V, Vectors>(values, indices, x, acc);
-    slice_step<T, Index, V, Vectors>(values + lanes, indices + lanes, x, acc);
+    slice_step<T, S, Index, V, Vectors>(values, indices, x, acc);
+    slice_step<T, S, Index, V, Vectors>(values + lanes, indices + lanes, x, acc);
     values += 2 * lanes;
     indices += 2 * lanes;
   }
   for (; t < full; ++t) {
-    slice_step<T, Index, V, Vectors>(values, indices, x, acc);
+    slice_step<T, S, Index, V, Vectors>(values, indices, x, acc);
     values += lanes;
     indices += lanes;
   }
@@ -195,7 +199,8 @@ DG_INLINE void slice_sums(const int32_t* length, const T* values, const Index* i
     const int active = count_longer<lanes>(length, t);
     for (int v = 0; v < Vectors && v * V::width < active; ++v) {
       const typename V::vec picked = gather(x, indices + v * V::width);
-      acc[v] = V::fma_n(V::load(values + v * V::width), picked, acc[v], active - v * V::width);
+      acc[v] =
+          V::fma_n(HalfStorage<T, S>::load(values + v * V::width), picked, acc[v], active - v * V::width);
     }
     values += active;
     indices += active;
@@ -204,8 +209,8 @@ DG_INLINE void slice_sums(const int32_t* length, const T* values, const Index* i
 
 // The sums of some lanes of a slice, from `first` on, which walk past the entries of the others: for products
 // whose threads have less than a slice each (25 rows of 1,400 to 10,500 entries, float32: 27 us became 21).
-template <class T, class Index, class V, int Vectors>
-DG_INLINE void part_sums(const int32_t* length, int first, const T* values, const Index* indices, const T* x,
+template <class T, class S, class Index, class V, int Vectors>
+DG_INLINE void part_sums(const int32_t* length, int first, const S* values, const Index* indices, const T* x,
                          typename V::vec (&acc)[Vectors]) {
   constexpr int lanes = sell_lanes<T>();
   const int32_t full = length[lanes - 1], most = length[first];
@@ -213,7 +218,7 @@ DG_INLINE void part_sums(const int32_t* length, int first, const T* values, cons
   indices += first;
   int32_t t = 0;
   for (; t < full; ++t) {
-    slice_step<T, Index, V, Vectors>(values, indices, x, acc);
+    slice_step<T, S, Index, V, Vectors>(values, indices, x, acc);
     values += lanes;
     indices += lanes;
   }
@@ -221,14 +226,15 @@ DG_INLINE void part_sums(const int32_t* length, int first, const T* values, cons
     const int active = count_longer<lanes>(length, t);
     for (int v = 0; v < Vectors && first + v * V::width < active; ++v) {
       const typename V::vec picked = gather(x, indices + v * V::width);
-      acc[v] = V::fma_n(V::load(values + v * V::width), picked, acc[v], active - first - v * V::width);
+      acc[v] = V::fma_n(HalfStorage<T, S>::load(values + v * V::width), picked, acc[v],
+                        active - first - v * V::width);
     }
     values += active;
     indices += active;
   }
 }
 
-template <class T>
+template <class T, class S>
 void half_slices(const SellArgs& args, int64_t begin, int64_t end) {
   using V = HalfSimd<T>;
   constexpr int lanes = sell_lanes<T>(), half = lanes / 2, vectors = half / V::width;
@@ -237,15 +243,15 @@ void half_slices(const SellArgs& args, int64_t begin, int64_t end) {
     const SellSlice& slice = args.slices[number / 2];
     const int32_t* length = args.length + number / 2 * lanes;
     const int first = static_cast<int>(number % 2) * half;
-    const T* values = static_cast<const T*>(args.values) + slice.entry;
+    const S* values = static_cast<const S*>(args.values) + slice.entry;
     const uint16_t* offsets = args.offsets + slice.offset;
     typename V::vec acc[vectors];
     for (int v = 0; v < vectors; ++v) acc[v] = V::zero();
     if (slice.base >= 0) {
-      part_sums<T, uint16_t, V, vectors>(length, first, values, offsets, x + slice.base, acc);
+      part_sums<T, S, uint16_t, V, vectors>(length, first, values, offsets, x + slice.base, acc);
     } else {
       const int32_t* columns = reinterpret_cast<const int32_t*>(offsets);
-      part_sums<T, int32_t, V, vectors>(length, first, values, columns, x, acc);
+      part_sums<T, S, int32_t, V, vectors>(length, first, values, columns, x, acc);
     }
     T result[half];
     for (int v = 0; v < vectors; ++v) V::store(result + v * V::width, acc[v]);
@@ -255,7 +261,7 @@ void half_slices(const SellArgs& args, int64_t begin, int64_t end) {
   }
 }
 
-template <class T, bool Far>
+template <class T, class S, bool Far>
 void slices(const SellArgs& args, int64_t begin, int64_t end) {
   using V = HalfSimd<T>;
   constexpr int lanes = sell_lanes<T>();
@@ -265,15 +271,15 @@ void slices(const SellArgs& args, int64_t begin, int64_t end) {
   for (int64_t number = begin; number < end; ++number) {
     const SellSlice& slice = args.slices[number];
     const int64_t first = number * lanes;
-    const T* values = static_cast<const T*>(args.values) + slice.entry;
+    const S* values = static_cast<const S*>(args.values) + slice.entry;
     const uint16_t* offsets = args.offsets + slice.offset;
     typename V::vec acc[vectors];
     for (int v = 0; v < vectors; ++v) acc[v] = V::zero();
     if (slice.base >= 0) {
-      slice_sums<Far, T, uint16_t, V, vectors>(args.length + first, values, offsets, x + slice.base, acc);
+      slice_sums<Far, T, S, uint16_t, V, vectors>(args.length + first, values, offsets, x + slice.base, acc);
     } else {
       const int32_t* columns = reinterpret_cast<const int32_t*>(offsets);
-      slice_sums<Far, T, int32_t, V, vectors>(args.length + first, values, columns, x, acc);
+      slice_sums<Far, T, S, int32_t, V, vectors>(args.length + first, values, columns, x, acc);
     }
     if (args.in_order && args.y_stride == 1 && first + lanes <= args.rows) {
       for (int v = 0; v < vectors; ++v) V::store(y + first + v * V::width, acc[v]);
@@ -286,16 +292,16 @@ void slices(const SellArgs& args, int64_t begin, int64_t end) {
   }
 }
 
-template <class T>
+template <class T, class S = T>
 void sell_vector(const void* raw, int64_t begin, int64_t end, int, void*) {
   const SellArgs& args = *static_cast<const SellArgs*>(raw);
-  if (args.halves) return half_slices<T>(args, begin, end);
+  if (args.halves) return half_slices<T, S>(args, begin, end);
   constexpr int64_t kFarBytes = 16 << 20;  // half of the last cache where this was measured; 10 MB are slower
   const int64_t entries = args.slices[(args.rows + sell_lanes<T>() - 1) / sell_lanes<T>()].entry;
-  if (entries * static_cast<int64_t>(sizeof(T) + sizeof(uint16_t)) > kFarBytes) {
-    slices<T, true>(args, begin, end);
+  if (entries * static_cast<int64_t>(sizeof(S) + sizeof(uint16_t)) > kFarBytes) {
+    slices<T, S, true>(args, begin, end);
   } else {
-    slices<T, false>(args, begin, end);
+    slices<T, S, false>(args, begin, end);
   }
 }
 

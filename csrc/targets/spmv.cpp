@@ -17,6 +17,9 @@ constexpr KernelEntry kEntries[] = {
     {KernelId::csr_vector, DType::c128, IndexType::i64, csr_vector_complex<double, int64_t>},
     {KernelId::sell_vector, DType::f32, IndexType::i32, sell_vector<float>},
     {KernelId::sell_vector, DType::f64, IndexType::i32, sell_vector<double>},
+    {KernelId::sell_vector, DType::f16, IndexType::i32, sell_vector<float, Float16>},
+    {KernelId::sell_vector, DType::bf16, IndexType::i32, sell_vector<float, BFloat16>},
+    {KernelId::sell_vector, DType::i8, IndexType::i32, sell_vector<float, int8_t>},
 };
 
 }  // namespace

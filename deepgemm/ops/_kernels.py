@@ -8,6 +8,7 @@ from ..kernels.native.csr import RowWise, Scatter, Vector
 from ..kernels.native.csr_csr import CsrCsr, CsrCsrDense, CsrCsrTop
 from ..kernels.native.csr_narrow import NarrowRows
 from ..kernels.native.csr_tiled import Tiled
+from ..kernels.native.csr_tiled_narrow import NarrowTiles
 from ..kernels.native.gemm import DenseAsCsr, Gemm
 from ..kernels.native.gemm_integer import GemmIntegers
 from ..kernels.native.gemm_split import GemmSplit
@@ -15,6 +16,7 @@ from ..kernels.native.narrow import NarrowHalves, QuantizedInPlace, QuantizedPan
 from ..kernels.native.quantized import Dequantized, DequantizedPanels, WholeGroups
 from ..kernels.native.sampled import SampledDots, SampledExact
 from ..kernels.native.sell import SellVector
+from ..kernels.native.sell_narrow import NarrowSell
 from ..kernels.native.split import SplitRows
 from ..kernels.native.symmetric import KERNELS as SYMMETRIC
 from ..kernels.scipy import NumPy, SciPy
@@ -27,6 +29,8 @@ registry.register(
     SellVector(),
     SplitRows(),
     NarrowRows(),
+    NarrowTiles(),
+    NarrowSell(),
     Gemm(),
     DenseAsCsr(),
     GemmIntegers(),

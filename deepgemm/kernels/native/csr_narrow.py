@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -34,12 +34,13 @@ class NarrowRows(Kernel):
 
     name = "csr_narrow"
     summary = "compressed rows of narrow values × dense, a stretch of them at a time widened in the caches"
+    stored: ClassVar[dict[str, int]] = STORED
 
     def refuse(self, problem: Problem) -> str | None:
         if len(problem.sparse_sides) != 1:
             return "wants one sparse operand" if not problem.sparse_sides else "wants a dense operand"
-        if operand.spec(problem).dtype not in STORED:
-            return f"wants values of {', '.join(STORED)}"
+        if operand.spec(problem).dtype not in self.stored:
+            return f"wants values of {', '.join(self.stored)}"
         if problem.stack:
             return "multiplies no stacks"
         dtypes = problem.left.dtype, problem.right.dtype

@@ -36,22 +36,32 @@ def panel_columns(rows: int, columns: int, nnz: int) -> int:
     return width if width <= USEFUL_PANEL else columns
 
 
-def tile_seconds(problem: Problem, machine: Machine, isa: str, threads: int) -> float:
+def tile_seconds(
+    problem: Problem, machine: Machine, isa: str, threads: int, narrow: tuple[int, int] | None = None
+) -> float:
     """Return the seconds of all tiles, without the call.
+
+    `narrow` says how many bytes a value and a row of widened columns of X take, where values are stored
+    narrower than the chain; columns of S then always take 16 bits.
 
     FMAs on whole registers against rows of X that lie where one panel of them fits; S is streamed once for
     each pass over its columns, and the rows of Y come and go once for each tile.
     """
     form, size = problem.normal, problem.itemsize
     width = panel_columns(form.m, form.k, form.nnz)
+    if narrow:
+        width = min(width, SHORT_COLUMNS)
     panels = -(-form.k // max(width, 1))
     vector_bytes = machine.vector_bytes(isa)
     # One panel of all columns reads X where it stands, more of them read copies.
     pass_bytes = COPIED_PASS_BYTES if panels > 1 else PASS_VECTORS * vector_bytes
+    value_bytes = size
+    if narrow:
+        value_bytes, pass_bytes = narrow
     passes = max(-(-form.n * size // pass_bytes), model.panels(problem))
     rows = min(form.m * panels, form.m + form.nnz) * ROW_SECONDS
     x_bytes, y_bytes = form.k * form.n * size, form.m * form.n * size
-    streamed = passes * form.nnz * (size + (2 if width <= SHORT_COLUMNS else 4))
+    streamed = passes * form.nnz * (value_bytes + (2 if width <= SHORT_COLUMNS else 4))
     if form.n == 1:
         lane = form.nnz * VECTOR_ENTRY_SECONDS + rows
         near = operand.spec(problem).structure.near

@@ -210,7 +210,7 @@ def conversion(
     if kind == "sell":
         seconds += form.m * SELL_LINE_SECONDS
     if kind in ("sell", "tiled"):
-        seconds += conversion(problem, machine, lines)[1]
+        seconds += conversion(problem, machine, lines, narrow=narrow)[1]
     return name, seconds, nbytes
 
 
@@ -235,9 +235,9 @@ def compressed(problem: Problem, array: Any, lines: Lines, narrow: bool = False)
     return made
 
 
-def built(problem: Problem, array: Any, kind: Literal["sell", "tiled"]) -> Built:
-    """Return S as the core lays it out, built if missing."""
-    name = layout_name(problem, "row", kind)
+def built(problem: Problem, array: Any, kind: Literal["sell", "tiled"], narrow: bool = False) -> Built:
+    """Return S as the core lays it out, built if missing; with `narrow` values keep their dtype."""
+    name = layout_name(problem, "row", kind, narrow)
     assert name is not None
     donor = array._layouts.donor(name)
     build_core: Any = _core.sell_build if kind == "sell" else _core.tiled_build
@@ -245,7 +245,7 @@ def built(problem: Problem, array: Any, kind: Literal["sell", "tiled"]) -> Built
     def build() -> Built:
         if isinstance(donor, Built):
             return donor.refill(array.canonical().data)
-        lines = compressed(problem, array, "row")
+        lines = compressed(problem, array, "row", narrow)
         core = build_core(lines.indptr, lines.indices, lines.data, problem.normal.k)
         return Built(core, lines.positions, lines.data.dtype)
 

@@ -22,6 +22,23 @@ MOST_OFFSET = 2**16 - 1
 MOST_LINES = 2**31 - 1
 
 
+def index_bytes(problem: Problem) -> int:
+    """Return the bytes of a column in a slice."""
+    form, bandwidth = problem.normal, operand.spec(problem).structure.bandwidth
+    reach = 2 * bandwidth if bandwidth else form.k
+    return OFFSET_BYTES if min(form.k - 1, reach) <= MOST_OFFSET else COLUMN_BYTES
+
+
+def refuse_shape(problem: Problem) -> str | None:
+    """Return why slices cannot hold the operand, or what is not a vector, if they cannot."""
+    form = problem.normal
+    if form.n != 1:
+        return f"wants a vector, this operand has {form.n} columns"
+    if max(form.m, form.k) > MOST_LINES:
+        return "more than 2**31 - 1 rows or columns"
+    return None
+
+
 class SellVector(Kernel):
     """Rows of similar length share a slice, one in each lane, so every chain stays in order.
 
@@ -36,21 +53,14 @@ class SellVector(Kernel):
     def refuse(self, problem: Problem) -> str | None:
         if len(problem.sparse_sides) != 1:
             return "wants one sparse operand" if not problem.sparse_sides else "wants a dense operand"
-        form = problem.normal
-        if form.n != 1:
-            return f"wants a vector, this operand has {form.n} columns"
-        if problem.accumulator.startswith("complex"):
+        if problem.normal.n == 1 and problem.accumulator.startswith("complex"):
             return "slices hold real values only"
-        if max(form.m, form.k) > MOST_LINES:
-            return "more than 2**31 - 1 rows or columns"
-        return model.refuse_dtype(problem) or model.refuse_arithmetic(problem)
+        return refuse_shape(problem) or model.refuse_dtype(problem) or model.refuse_arithmetic(problem)
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
         form = problem.normal
         structure = operand.spec(problem).structure
-        reach = 2 * structure.bandwidth if structure.bandwidth else form.k
-        index_bytes = OFFSET_BYTES if min(form.k - 1, reach) <= MOST_OFFSET else COLUMN_BYTES
-        streamed = form.nnz * (problem.itemsize + index_bytes) + form.m * problem.itemsize
+        streamed = form.nnz * (problem.itemsize + index_bytes(problem)) + form.m * problem.itemsize
         lanes = form.nnz * ENTRY_SECONDS[problem.itemsize] + form.m * ROW_SECONDS[problem.itemsize]
 
         def seconds(threads: int) -> float:
