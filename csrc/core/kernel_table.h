@@ -51,6 +51,7 @@ enum class KernelId : std::uint8_t {
   narrow_pack,   // panels of weights in the dtype in which they are stored
   narrow_block,  // few rows times such panels
   narrow_block_nibbles,
+  decode_rows,  // what codes of compressed rows stand for
 };
 
 // A kernel does the part [begin, end) of a job described by plain data. `workspace` is the calling
