@@ -140,6 +140,16 @@ def bsr_product(
     block_cols: int,
     sparse_is_left: bool,
 ) -> Product: ...
+def bsr_integers(
+    isa: str | None,
+    indptr: _Index,
+    indices: _Index,
+    blocks: _Array,
+    block_cols: int,
+    width: int,
+    other: _DType,
+    out: _DType,
+) -> Product: ...
 def block_fill(indptr: _Index, indices: _Index, height: int, width: int, sample: int) -> float: ...
 def rows_alike(indptr: _Index, indices: _Index, sample: int) -> int: ...
 def blocks_of_rows(

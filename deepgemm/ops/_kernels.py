@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..kernels import registry
 from ..kernels.native.bsr import BlockDense, BlockScatter, BlockVector
+from ..kernels.native.bsr_integers import BlockIntegers
 from ..kernels.native.csr import RowWise, Scatter, Vector
 from ..kernels.native.csr_csr import CsrCsr, CsrCsrDense, CsrCsrTop
 from ..kernels.native.csr_narrow import NarrowRows
@@ -33,6 +34,7 @@ registry.register(
     BlockDense(),
     BlockScatter(),
     BlockVector(),
+    BlockIntegers(),
     CsrCsr(),
     CsrCsrTop(),
     CsrCsrDense(),
