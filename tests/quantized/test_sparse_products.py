@@ -20,6 +20,7 @@ KERNELS = {
     "csr_tiled": ("csr", "csc", "bsr"),
     "csr_scatter": ("csr", "csc", "bsr"),
     "bsr_dense": ("bsr",),
+    "bsr_narrow": ("bsr",),
 }
 
 pytestmark = pytest.mark.usefixtures("three_threads")
@@ -58,6 +59,22 @@ def test_values_as_stored(dtype, axis, isa):
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_blocks_as_stored(dtype, axis, isa):
+    for size in ((4, 9), (1, 3), (9, 2), (36, 1)):
+        Aq = dg.quantize(sparse((36, 54)).tobsr(size), dtype, axis=axis)
+        for columns in COLUMNS:
+            shape = (54,) if columns is None else (54, columns)
+            for theirs in ("float32", dg.bfloat16):
+                X = random_values("x", shape, np.dtype(theirs))
+                compare(Aq, X, f"bsr_narrow@{isa}", (1, 3) if columns in (None, 70) else (2,))
+        Z = random_values("z", (5, 36), np.float32)
+        compare(Aq, Z, f"bsr_narrow@{isa}", left=False)
+        compare(Aq, Z[0], f"bsr_narrow@{isa}", left=False)
+
+
+@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_kernel_is_the_product_of_what_values_stand_for(kernel, isa):
     for format in KERNELS[kernel]:
@@ -69,9 +86,9 @@ def test_every_kernel_is_the_product_of_what_values_stand_for(kernel, isa):
             assert_same(dg.matmul(Aq, X, kernel=kernel), Aq.dequantize() @ X)
 
 
-@pytest.mark.parametrize("kernel", ["csr_vector", "sell_vector", "bsr_vector", "csr_narrow"])
+@pytest.mark.parametrize("kernel", ["csr_vector", "sell_vector", "bsr_vector", "csr_narrow", "bsr_narrow"])
 def test_vectors(kernel):
-    Aq = dg.quantize(sparse((36, 54), "bsr" if kernel == "bsr_vector" else "csr"), "int4", axis=0)
+    Aq = dg.quantize(sparse((36, 54), "bsr" if kernel.startswith("bsr") else "csr"), "int4", axis=0)
     compare(Aq, random_values("v", (54,), np.float32), kernel)
     compare(Aq, random_values("w", (36,), np.float32), kernel, left=False)
 
@@ -116,9 +133,11 @@ def test_long_rows():
     """Rows of more entries than are widened at a time."""
     for axis in (None, 0, 1):
         Aq = dg.quantize(sparse((70, 3000), zeros=0.3), "int4", axis=axis)
+        blocks = dg.quantize(sparse((70, 3000), zeros=0.3).tobsr((7, 5)), "int4", axis=axis)
         for columns in (None, 3, 40):
             shape = (3000,) if columns is None else (3000, columns)
             compare(Aq, random_values("x", shape, np.float32), "csr_narrow", (1, 3))
+            compare(blocks, random_values("x", shape, np.float32), "bsr_narrow", (1, 3))
 
 
 @pytest.mark.parametrize("theirs", ["float64", "complex64", "complex128", "int32"])
@@ -174,6 +193,8 @@ def test_plans():
     turned = dg.plan(X.T, Aq.T, kernel="csr_narrow")
     assert turned.chosen.layout is None
     assert_same(plan(X), turned(np.ascontiguousarray(X.T)).T)
+    blocks = dg.quantize(sparse((36, 54), "bsr"), "int4", axis=0)
+    assert dg.plan(blocks, X, kernel="bsr_narrow").chosen.layout is None
     right = dg.plan(random_values("z", (5, 36), np.float32), Aq, kernel="csr_narrow")
     assert right.chosen.layout == "csc"
     half = dg.plan(random_values("z", (5, 36), np.float32), dg.quantize(sparse((36, 54)), "int4"))

@@ -138,10 +138,9 @@ def _blocksize(problem: Problem) -> tuple[int, int]:
 
 def _layout(problem: Problem) -> str | None:
     """Return the name of the layout that is read, None for the operand itself."""
-    turned = "" if problem.normal.side == "left" else "bsr.T"
-    if _blocksize(problem)[1] % GROUP == 0:
-        return turned or None
-    return f"{turned or 'bsr'}:groups"
+    if problem.normal.side == "right":
+        return "bsr.T:groups"
+    return "bsr:groups" if _blocksize(problem)[1] % GROUP else None
 
 
 def _grouped(array: Any, turn: bool) -> Groups:
