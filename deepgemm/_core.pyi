@@ -56,6 +56,9 @@ class Tiled:
     def nbytes(self) -> int: ...
     def refill(self, values: _Array) -> Tiled: ...
 
+class CodeScales:
+    def __init__(self, scales: _Array, of: str, zero: float, nibbles: bool, is_signed: bool) -> None: ...
+
 class Narrow:
     @property
     def nbytes(self) -> int: ...
@@ -137,6 +140,16 @@ def bsr_product(
     block_cols: int,
     sparse_is_left: bool,
 ) -> Product: ...
+def bsr_integers(
+    isa: str | None,
+    indptr: _Index,
+    indices: _Index,
+    blocks: _Array,
+    block_cols: int,
+    width: int,
+    other: _DType,
+    out: _DType,
+) -> Product: ...
 def block_fill(indptr: _Index, indices: _Index, height: int, width: int, sample: int) -> float: ...
 def rows_alike(indptr: _Index, indices: _Index, sample: int) -> int: ...
 def blocks_of_rows(
@@ -192,9 +205,14 @@ def narrow_rows(
     indices: _Index,
     values: _Array,
     minor: int,
+    block: tuple[int, int],
     other: _DType,
     out: _DType,
+    scales: CodeScales | None,
 ) -> Product: ...
+def decode(
+    indptr: _Index, indices: _Index, values: _Array, minor: int, block: tuple[int, int], scales: CodeScales
+) -> _Array: ...
 def narrow_product(matrix: Narrow, other: _DType, out: _DType) -> Product: ...
 def dot(isa: str | None, left: _Array, right: _Array) -> Any: ...
 def sddmm(

@@ -13,6 +13,7 @@ from .csc import CSC
 from .csr import CSR
 from .mapped import open_matrix
 from .quantized import Quantized
+from .quantized_sparse import QuantizedSparse
 from .ragged import PaddingWaste, Ragged, RaggedMatrix, concatenate
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "CSR",
     "PaddingWaste",
     "Quantized",
+    "QuantizedSparse",
     "Ragged",
     "RaggedMatrix",
     "SparseArray",

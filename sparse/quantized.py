@@ -102,11 +102,11 @@ class Quantized(QuantizedStorage):
         found = quantized(array.dtype if dtype is None else dtype, "Quantized: dtype")
         if shape is None:
             shape = (array.shape[0], array.shape[1])
-            stored = stored_values(array, found, copy)
+            stored = stored_values("Quantized", array, found, copy)
         else:
             shape = matrix_shape("Quantized", shape)
             stored = packed_values(array, found, shape, copy)
-        scale = scale_array(scales)
+        scale = scale_array("Quantized", scales)
         block = infer_block("Quantized", shape, scale.shape, group_size)
         zeros = None if zero_points is None else zero_array(zero_points, found, scale.shape)
         start = None if offsets is None else offset_array(offsets, scale)

@@ -19,17 +19,24 @@ if TYPE_CHECKING:
 SCALE_DTYPES = (np.dtype(np.float32), np.dtype(np.float16), bfloat16)
 
 
-def stored_values(array: Array, dtype: np.dtype[Any], copy: bool) -> Array:
+def stored_values(owner: str, array: Array, dtype: np.dtype[Any], copy: bool) -> Array:
     """Return numbers one to an element as they are stored."""
     if array.dtype != dtype:
         if array.dtype.kind not in "iuV" or is_float(dtype) or is_float(array.dtype):
-            raise DTypeError(f"Quantized: values have dtype {array.dtype}, expected {dtype}")
-        _check_range("values", array, dtype)
+            raise DTypeError(f"{owner}: values have dtype {array.dtype}, expected {dtype}")
+        check_range(owner, "values", array, dtype)
     bits = code_bits(dtype)
     if bits < 8:
         byte = np.int8 if code_limits(dtype)[0] < 0 else np.uint8
         return pack(array.astype(byte), bits)
     return _contiguous(array.astype(dtype, copy=False), copy)
+
+
+def stored_entries(owner: str, data: Array, dtype: np.dtype[Any], copy: bool) -> Array:
+    """Return the entries of a sparse array as they are stored: one after the other where they are packed."""
+    narrow = code_bits(dtype) < 8
+    stored = stored_values(owner, data.reshape(1, -1) if narrow else data, dtype, copy)
+    return stored.ravel() if narrow else stored
 
 
 def packed_values(array: Array, dtype: np.dtype[Any], shape: tuple[int, int], copy: bool) -> Array:
@@ -38,7 +45,7 @@ def packed_values(array: Array, dtype: np.dtype[Any], shape: tuple[int, int], co
     if bits == 8:
         if array.shape != shape:
             raise ShapeError(f"Quantized: values have shape {array.shape}, but shape is {shape}")
-        return stored_values(array, dtype, copy)
+        return stored_values("Quantized", array, dtype, copy)
     if array.dtype != np.uint8:
         raise DTypeError(f"Quantized: packed values have dtype {array.dtype}, expected uint8")
     expected = (shape[0], packed_width(shape[1], bits))
@@ -55,19 +62,19 @@ def _contiguous(array: Array, copy: bool) -> Array:
     return array
 
 
-def scale_array(scales: npt.ArrayLike) -> Array:
+def scale_array(owner: str, scales: npt.ArrayLike) -> Array:
     """Return scales as a matrix of one of their dtypes."""
-    array = plain_array("Quantized", "scales", scales)
+    array = plain_array(owner, "scales", scales)
     if array.ndim not in (0, 2):
         raise ShapeError(
-            f"Quantized: scales have {array.ndim} dimension, expected a scalar or a matrix; "
+            f"{owner}: scales have {array.ndim} dimension, expected a scalar or a matrix; "
             "scales[:, None] scales rows, scales[None, :] columns"
         )
     if array.dtype not in SCALE_DTYPES:
         array = rounded(array, np.float32)
     array = np.ascontiguousarray(array.reshape((1, 1) if array.ndim == 0 else array.shape))
     if not np.isfinite(array).all():
-        raise FormatError(f"Quantized: scales hold {array[~np.isfinite(array)][0]}, expected finite numbers")
+        raise FormatError(f"{owner}: scales hold {array[~np.isfinite(array)][0]}, expected finite numbers")
     return array
 
 
@@ -81,7 +88,7 @@ def zero_array(zero_points: npt.ArrayLike, dtype: np.dtype[Any], shape: tuple[in
     array = array.reshape((1, 1)) if array.ndim == 0 else array
     if array.shape != shape:
         raise ShapeError(f"Quantized: zero_points have shape {array.shape}, but scales have {shape}")
-    _check_range("zero_points", array, dtype)
+    check_range("Quantized", "zero_points", array, dtype)
     return np.ascontiguousarray(array.astype(np.int8 if code_limits(dtype)[0] < 0 else np.uint8))
 
 
@@ -97,10 +104,11 @@ def offset_array(offsets: npt.ArrayLike, scales: Array) -> Array:
     return array
 
 
-def _check_range(argument: str, array: Array, dtype: np.dtype[Any]) -> None:
+def check_range(owner: str, argument: str, array: Array, dtype: np.dtype[Any]) -> None:
+    """Raise if numbers are not within the range of a dtype."""
     low, high = code_limits(dtype)
     if array.dtype.kind == "V":  # int4 and the like, whose own order NumPy does not know
         array = array.astype(np.int8)
     if array.size and not low <= array.min() <= array.max() <= high:
         bad = array.min() if array.min() < low else array.max()
-        raise FormatError(f"Quantized: {argument} hold {bad}, expected {low} to {high} for {dtype}")
+        raise FormatError(f"{owner}: {argument} hold {bad}, expected {low} to {high} for {dtype}")

@@ -77,6 +77,27 @@ def test_formats(format, indices):
     compare(A.T, other((36, 3), "float16"), ISAS[0])
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", [*FLOATS, "int8", "uint8"])
+def test_blocks(dtype, isa):
+    options = {"kernel": f"bsr_narrow@{isa}"}
+    for size in ((3, 2), (12, 9), (1, 1)):
+        A = sparse((36, 54), dtype).tobsr(size)
+        for columns in (None, 1, 7, 33):
+            shape = (54,) if columns is None else (54, columns)
+            for theirs in ("float32", "float16"):
+                X = other(shape, theirs)
+                for threads in (1, 3):
+                    assert_same(dg.matmul(A, X, threads=threads, **options), reference.matmul(A, X))
+        Z = other((5, 36), "float32")
+        assert_same(dg.matmul(Z, A, **options), reference.matmul(Z, A))
+        assert A._layouts.names() == {"bsr.T"}
+        B = A.with_data(A.data[::-1].copy())
+        assert_same(dg.matmul(Z, B, **options), reference.matmul(Z, B))
+    with pytest.raises(dg.UnsupportedError, match="wants blocks, this operand is csr"):
+        dg.matmul(A.tocsr(), X, **options)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layouts(layout):
     A = sparse((37, 53), "int8")

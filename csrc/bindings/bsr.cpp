@@ -1,6 +1,7 @@
 // Block-sparse products for Python.
 #include "bindings/bound.h"
 #include "core/blocks.h"
+#include "core/bsr_integers.h"
 #include "core/bsr_product.h"
 #include "core/parallel.h"
 
@@ -14,11 +15,8 @@ KernelId algorithm_of(const std::string& name) {
   throw py::value_error("unknown algorithm " + name);
 }
 
-std::unique_ptr<BoundProduct> bsr_product(const std::string& algorithm, const py::object& isa,
-                                          const py::array& indptr, const py::array& indices,
-                                          const py::array& blocks, std::int64_t block_cols,
-                                          bool sparse_is_left) {
-  const KernelId id = algorithm_of(algorithm);
+BlockView block_view(const py::array& indptr, const py::array& indices, const py::array& blocks,
+                     std::int64_t block_cols) {
   if (blocks.ndim() != 3 || blocks.shape(0) < indices.size()) {
     raise("FormatError", "bsr: expected blocks of three dimensions, one for each index");
   }
@@ -26,12 +24,44 @@ std::unique_ptr<BoundProduct> bsr_product(const std::string& algorithm, const py
   BlockView view;
   view.blocks = compressed_view(indptr, indices, nullptr, block_cols);
   view.blocks.values = blocks.data();
-  view.blocks.dtype = dtype_of(blocks, "blocks");
   view.height = blocks.shape(1);
   view.width = blocks.shape(2);
   if (view.blocks.nnz > indices.size()) raise("FormatError", "bsr: fewer blocks than indptr says");
+  return view;
+}
+
+std::unique_ptr<BoundProduct> bsr_product(const std::string& algorithm, const py::object& isa,
+                                          const py::array& indptr, const py::array& indices,
+                                          const py::array& blocks, std::int64_t block_cols,
+                                          bool sparse_is_left) {
+  const KernelId id = algorithm_of(algorithm);
+  BlockView view = block_view(indptr, indices, blocks, block_cols);
+  view.blocks.dtype = dtype_of(blocks, "blocks");
   return bind_product(make_bsr_product(id, view, sparse_is_left, isa_or_best(isa)), view.blocks.dtype,
                       {indptr, indices, blocks}, algorithm);
+}
+
+// Rows of blocks are filled up to whole groups of four; `width` of their columns exist.
+std::unique_ptr<BoundProduct> bsr_integers(const py::object& isa, const py::array& indptr,
+                                           const py::array& indices, const py::array& blocks,
+                                           std::int64_t block_cols, std::int64_t width,
+                                           const py::dtype& other, const py::dtype& out) {
+  BlockView view = block_view(indptr, indices, blocks, block_cols);
+  view.blocks.dtype = stored_dtype(blocks.dtype());
+  const DType theirs = stored_dtype(other), result = stored_dtype(out);
+  const auto byte = [](DType t) { return t == DType::i8 || t == DType::u8; };
+  if (!byte(view.blocks.dtype) || !byte(theirs) || (result != DType::i32 && result != DType::i64)) {
+    raise("DTypeError", "no native product of these dtypes");
+  }
+  if (view.width % 4 != 0 || width < 1 || width > view.width || width <= view.width - 4) {
+    raise("FormatError", "bsr: rows of blocks must hold whole groups of four");
+  }
+  auto product = make_bsr_integers(view, width, theirs, result, isa_or_best(isa));
+  if (product == nullptr) throw std::bad_alloc();
+  auto bound = bind_product(std::move(product), DType::i32, {indptr, indices, blocks}, "bsr_integers");
+  bound->other = theirs;
+  bound->out = result;
+  return bound;
 }
 
 // A view of a pattern, without values.
@@ -118,6 +148,8 @@ void add_bsr(py::module_& m) {
   m.def("scatter_values", &scatter_into, py::arg("values"), py::arg("places"), py::arg("elements"));
   m.def("bsr_product", &bsr_product, py::arg("algorithm"), py::arg("isa"), py::arg("indptr"),
         py::arg("indices"), py::arg("blocks"), py::arg("block_cols"), py::arg("sparse_is_left"));
+  m.def("bsr_integers", &bsr_integers, py::arg("isa"), py::arg("indptr"), py::arg("indices"),
+        py::arg("blocks"), py::arg("block_cols"), py::arg("width"), py::arg("other"), py::arg("out"));
 }
 
 }  // namespace deepgemm::bindings

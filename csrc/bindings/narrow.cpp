@@ -1,6 +1,8 @@
 // Products with narrow weights as Python prepares them.
 #include "core/narrow.h"
 
+#include <utility>
+
 #include "bindings/bound.h"
 #include "core/cast.h"
 #include "core/narrow_rows.h"
@@ -69,20 +71,97 @@ std::unique_ptr<BoundProduct> narrow_product(const py::object& matrix, const py:
   return product;
 }
 
+// What values of sparse arrays stand for where they are codes.
+struct BoundScales {
+  CodeScales scales;
+  py::array owner;
+  std::int64_t count;
+};
+
+std::unique_ptr<BoundScales> code_scales(const py::array& scales, const std::string& of, float zero,
+                                         bool nibbles, bool is_signed) {
+  require_contiguous(scales, "scales");
+  if (stored_dtype(scales.dtype()) != DType::f32) raise("DTypeError", "scales: expected float32");
+  CodeScales made;
+  made.scales = static_cast<const float*>(scales.data());
+  made.of = of == "row" ? ScaleOf::row : of == "column" ? ScaleOf::column : ScaleOf::all;
+  // Signed nibbles are read as unsigned ones with their highest bit turned over, 8 higher.
+  made.zero = zero + (nibbles && is_signed ? 8.0f : 0.0f);
+  made.nibbles = nibbles;
+  made.flip = nibbles && is_signed ? 8 : 0;
+  return std::make_unique<BoundScales>(BoundScales{made, scales, scales.size()});
+}
+
+// Compressed rows of values, or of blocks of them, and what the values stand for.
+struct NarrowLines {
+  BlockView view;
+  CodeScales scales;
+  std::vector<py::object> owners;
+};
+
+NarrowLines narrow_lines(const py::array& indptr, const py::array& indices, const py::array& values,
+                         std::int64_t minor, std::pair<std::int64_t, std::int64_t> block,
+                         const py::object& scales) {
+  NarrowLines lines{{compressed_view(indptr, indices, nullptr, minor), block.first, block.second},
+                    {},
+                    {indptr, indices, values, scales}};
+  BlockView& s = lines.view;
+  if ((values.flags() & py::array::c_style) == 0) raise("FormatError", "values must be contiguous");
+  s.blocks.values = values.data();
+  s.blocks.dtype = stored_dtype(values.dtype());
+  std::int64_t held = values.size();
+  if (!scales.is_none()) {
+    const auto& bound = scales.cast<const BoundScales&>();
+    lines.scales = bound.scales;
+    const std::int64_t rows = s.blocks.major * s.height, cols = minor * s.width;
+    const std::int64_t wanted = bound.scales.of == ScaleOf::row      ? rows
+                                : bound.scales.of == ScaleOf::column ? cols
+                                                                     : 1;
+    if (bound.count != wanted) raise("FormatError", "scales: expected " + std::to_string(wanted));
+    if (bound.scales.nibbles) {
+      held *= 2;
+      s.blocks.dtype = DType::i8;
+    }
+  }
+  if (s.height < 1 || s.width < 1 || s.blocks.nnz * s.height * s.width > held ||
+      s.blocks.nnz > indices.size()) {
+    raise("FormatError", "data is shorter than indptr says");
+  }
+  return lines;
+}
+
 std::unique_ptr<BoundProduct> narrow_rows(const py::object& isa, const py::array& indptr,
                                           const py::array& indices, const py::array& values,
-                                          std::int64_t minor, const py::dtype& other, const py::dtype& out) {
-  const CompressedView view = stored_view(indptr, indices, values, minor);
+                                          std::int64_t minor, std::pair<std::int64_t, std::int64_t> block,
+                                          const py::dtype& other, const py::dtype& out,
+                                          const py::object& scales) {
+  NarrowLines lines = narrow_lines(indptr, indices, values, minor, block, scales);
   const DType theirs = stored_dtype(other), result = stored_dtype(out);
-  if ((view.dtype != DType::f32 && (view.dtype < DType::f16 || view.dtype > DType::u8)) ||
+  const DType stored = lines.view.blocks.dtype;
+  if ((stored != DType::f32 && (stored < DType::f16 || stored > DType::u8)) ||
       !narrow_result(theirs, result)) {
     raise("DTypeError", "no native product of these dtypes");
   }
-  auto product = bind_product(make_narrow_rows(view, theirs, result, isa_or_best(isa)), DType::f32,
-                              {indptr, indices, values}, "csr_narrow");
-  product->other = theirs;
-  product->out = result;
-  return product;
+  auto product = make_narrow_rows(lines.view, lines.scales, theirs, result, isa_or_best(isa));
+  auto bound = bind_product(std::move(product), DType::f32, std::move(lines.owners), "narrow_rows");
+  bound->other = theirs;
+  bound->out = result;
+  return bound;
+}
+
+py::array decode_values(const py::array& indptr, const py::array& indices, const py::array& values,
+                        std::int64_t minor, std::pair<std::int64_t, std::int64_t> block,
+                        const py::object& scales) {
+  const NarrowLines lines = narrow_lines(indptr, indices, values, minor, block, scales);
+  const DType stored = lines.view.blocks.dtype;
+  if (scales.is_none() || lines.scales.nibbles || stored < DType::f8e4m3 || stored > DType::u8) {
+    raise("DTypeError", "codes of one byte are decoded, with their scales");
+  }
+  py::array_t<float> made(std::vector<py::ssize_t>(values.shape(), values.shape() + values.ndim()));
+  float* const to = made.mutable_data();
+  const ReleaseGil released;
+  decode(lines.view, lines.scales, to, parallel::limit());
+  return made;
 }
 
 void cast_array(const py::array& from, py::array to) {
@@ -113,8 +192,13 @@ void add_narrow(py::module_& m) {
   m.def("narrow_product", &narrow_product, py::arg("matrix"), py::arg("other"), py::arg("out"));
   m.def("cast", &cast_array, py::arg("source"), py::arg("to"),
         "Widen an array to a contiguous float32 one, or round one of those.");
+  py::class_<BoundScales>(m, "CodeScales", "What the values of sparse arrays stand for where they are codes.")
+      .def(py::init(&code_scales), py::arg("scales"), py::arg("of"), py::arg("zero"), py::arg("nibbles"),
+           py::arg("is_signed"));
   m.def("narrow_rows", &narrow_rows, py::arg("isa"), py::arg("indptr"), py::arg("indices"), py::arg("values"),
-        py::arg("minor"), py::arg("other"), py::arg("out"));
+        py::arg("minor"), py::arg("block"), py::arg("other"), py::arg("out"), py::arg("scales"));
+  m.def("decode", &decode_values, py::arg("indptr"), py::arg("indices"), py::arg("values"), py::arg("minor"),
+        py::arg("block"), py::arg("scales"));
 }
 
 }  // namespace deepgemm::bindings

@@ -1,5 +1,6 @@
 #include "core/cpu.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <fstream>
@@ -136,6 +137,11 @@ Info detect() {
 const Info& info() {
   static const Info detected = detect();
   return detected;
+}
+
+bool has(const std::string& feature) {
+  const std::vector<std::string>& features = info().features;
+  return std::find(features.begin(), features.end(), feature) != features.end();
 }
 
 const char* name_of(Isa isa) { return kNames[static_cast<std::size_t>(isa)]; }

@@ -17,6 +17,7 @@ struct Info {
 };
 
 const Info& info();
+bool has(const std::string& feature);
 const char* name_of(Isa isa);
 bool parse(const std::string& text, Isa& isa);
 

@@ -14,15 +14,8 @@ constexpr std::int64_t kFinishedPerTask = 1 << 14;
 // Up to so many products of an unsigned and a signed byte fit 32 bits; a multiple of kGroup.
 constexpr std::int64_t kSafeDepth = 65792;
 
-KernelId block_id() {
-  for (const std::string& feature : cpu::info().features) {
-    if (feature == "vnni") return KernelId::gemm_block_vnni;
-  }
-  return KernelId::gemm_block;
-}
-
 GemmKernels kernels_for(const GemmTypes& types, Isa highest) {
-  if (block_id() == KernelId::gemm_block_vnni) {
+  if (cpu::has("vnni")) {
     const GemmKernels fast(types, highest, KernelId::gemm_block_vnni);
     if (fast.block.run != nullptr) return fast;
   }

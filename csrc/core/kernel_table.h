@@ -25,12 +25,14 @@ enum class KernelId : std::uint8_t {
   gemm_finish,  // an integer result with what raising and lowering left out
   epilogue,     // what follows a product: terms, activation, rounding to the dtype of the result
   dot,
-  gemm_dots,    // a few rows times a few columns, each of them a dot product
-  sddmm,        // dot products at the entries of a mask
-  gram,         // rows of the upper triangle of A^T diag(w) A
-  bsr_dense,    // rows of Y as chains over the blocks of a block row; X and Y row-major
-  bsr_scatter,  // the same from the other side: Y = S^T X
-  bsr_vector,   // one column
+  gemm_dots,     // a few rows times a few columns, each of them a dot product
+  sddmm,         // dot products at the entries of a mask
+  gram,          // rows of the upper triangle of A^T diag(w) A
+  bsr_dense,     // rows of Y as chains over the blocks of a block row; X and Y row-major
+  bsr_scatter,   // the same from the other side: Y = S^T X
+  bsr_vector,    // one column
+  bsr_integers,  // rows of blocks of 8-bit integers
+  bsr_integers_vnni,
   segment_sum,  // within segments of rows: reductions, normalisations and running sums
   segment_max,
   segment_min,
@@ -51,6 +53,7 @@ enum class KernelId : std::uint8_t {
   narrow_pack,   // panels of weights in the dtype in which they are stored
   narrow_block,  // few rows times such panels
   narrow_block_nibbles,
+  decode_rows,  // what codes of compressed rows stand for
 };
 
 // A kernel does the part [begin, end) of a job described by plain data. `workspace` is the calling

@@ -7,11 +7,6 @@
 namespace deepgemm::DG_ISA {
 namespace {
 
-DG_INLINE int64_t index_of(const void* array, bool wide, int64_t position) {
-  // A branch that always goes one way costs less than a second copy of every tile.
-  return wide ? static_cast<const int64_t*>(array)[position] : static_cast<const int32_t*>(array)[position];
-}
-
 // Vectors of columns and rows of a tile: accumulators take at most three quarters of the registers, the
 // vectors of X and one entry of S the rest. Complex and scalar arithmetic gain nothing from tiles larger
 // than these, and every size of tile is code.

@@ -2,6 +2,7 @@
 #include "targets/table-inl.h"
 
 #include "kernels/bsr-inl.h"
+#include "kernels/bsr_integer-inl.h"
 #include "kernels/bsr_vector-inl.h"
 
 namespace deepgemm::DG_ISA {
@@ -18,6 +19,12 @@ constexpr KernelEntry kEntries[] = {
     {KernelId::bsr_scatter, DType::c128, IndexType::i32, bsr_scatter_complex<double>},
     {KernelId::bsr_vector, DType::f32, IndexType::i32, bsr_vector<float>},
     {KernelId::bsr_vector, DType::f64, IndexType::i32, bsr_vector<double>},
+    {KernelId::bsr_integers, DType::i8, IndexType::i32, bsr_integers<int32_t, true>},
+    {KernelId::bsr_integers, DType::u8, IndexType::i32, bsr_integers<int32_t, false>},
+#if DG_HAS_VNNI
+    {KernelId::bsr_integers_vnni, DType::i8, IndexType::i32, bsr_integers<Vnni, true>},
+    {KernelId::bsr_integers_vnni, DType::u8, IndexType::i32, bsr_integers<Vnni, false>},
+#endif
 };
 
 }  // namespace

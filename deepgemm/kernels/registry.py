@@ -81,6 +81,9 @@ class Kernel:
         Whether it is compiled for each ISA, so that forcing an ISA concerns it.
     quantized : bool
         Whether it reads quantised operands; other kernels are not asked where there is one.
+    codes : bool
+        Whether it reads sparse quantised operands: as they are stored, or through a layout of what their
+        values stand for, which is what `data` of such an operand gives.
     epilogues : bool
         Whether its products take an epilogue, see `csrc/core/epilogue.h`.
     summary : str
@@ -92,6 +95,7 @@ class Kernel:
     op: ClassVar[str] = "matmul"
     native: ClassVar[bool] = True
     quantized: ClassVar[bool] = False
+    codes: ClassVar[bool] = False
     epilogues: ClassVar[bool] = False
     summary: ClassVar[str] = ""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ..kernels import registry
 from ..kernels.native.bsr import BlockDense, BlockScatter, BlockVector
+from ..kernels.native.bsr_integers import BlockIntegers
+from ..kernels.native.bsr_narrow import NarrowBlocks
 from ..kernels.native.csr import RowWise, Scatter, Vector
 from ..kernels.native.csr_csr import CsrCsr, CsrCsrDense, CsrCsrTop
 from ..kernels.native.csr_narrow import NarrowRows
@@ -39,6 +41,8 @@ registry.register(
     BlockDense(),
     BlockScatter(),
     BlockVector(),
+    BlockIntegers(),
+    NarrowBlocks(),
     CsrCsr(),
     CsrCsrTop(),
     CsrCsrDense(),

@@ -29,10 +29,12 @@ from ..sparse.core import Factor
 from ..sparse.interop import from_scipy
 from ..sparse.layouts import _default_limit
 from ..sparse.quantized import Quantized
+from ..sparse.quantized_sparse import QuantizedSparse
 from ._specs import LEAST_BLOCK_SAMPLE, NOT_LOOKED_AT, block_sample_of, spec_of, unseen
 
-# The operations that take quantised operands.
+# The operations that take quantised operands, dense and sparse ones.
 TAKE_QUANTIZED = ("matmul", "plan", "error_bound", "quantization_error", "grouped_matmul")
+TAKE_QUANTIZED_SPARSE = TAKE_QUANTIZED[:-1]
 
 
 class Options(NamedTuple):
@@ -109,11 +111,11 @@ def operand(op: str, name: str, value: Any, stacks: bool = False) -> Any:
     """
     if isinstance(value, SparseArray):
         return value
-    if isinstance(value, Quantized):
-        if op not in TAKE_QUANTIZED:
+    if isinstance(value, Quantized | QuantizedSparse):
+        takers = TAKE_QUANTIZED if isinstance(value, Quantized) else TAKE_QUANTIZED_SPARSE
+        if op not in takers:
             raise UnsupportedError(
-                f"{op}: {name} is quantised, which only {', '.join(TAKE_QUANTIZED)} take; "
-                "dequantize() it first"
+                f"{op}: {name} is quantised, which only {', '.join(takers)} take; dequantize() it first"
             )
         return value
     if scipy.sparse.issparse(value):
@@ -165,6 +167,17 @@ def check_shapes(op: str, left: Any, right: Any) -> None:
     if left.ndim == right.ndim == 1 and op == "plan":
         raise UnsupportedError(
             f"{op}: both operands are vectors; use matmul(x, y), or x[None, :] for a matrix of one row"
+        )
+
+
+def refuse_pairs(op: str, left: Any, right: Any) -> None:
+    """Raise if a sparse quantised operand stands beside one that is sparse or quantised itself."""
+    ours = isinstance(left, Factor) and isinstance(right, Factor)
+    if ours and (isinstance(left, QuantizedSparse) or isinstance(right, QuantizedSparse)):
+        raise UnsupportedError(
+            f"{op}: A is a {type(left).__name__} and B a {type(right).__name__}, which have no product; a "
+            "QuantizedSparse is multiplied by dense arrays: use dequantize() of it, or toarray() or "
+            "dequantize() of the other one"
         )
 
 
@@ -235,7 +248,7 @@ def _dtypes(left: np.dtype[Any], right: np.dtype[Any]) -> tuple[np.dtype[Any], n
 
 def arithmetic_dtype(array: Any) -> np.dtype[Any]:
     """Return the dtype that an operand has in a product: quantised values stand for float32 numbers."""
-    return _FLOAT32 if isinstance(array, Quantized) else array.dtype
+    return _FLOAT32 if isinstance(array, Quantized | QuantizedSparse) else array.dtype
 
 
 _FLOAT32 = np.dtype(np.float32)
@@ -243,9 +256,10 @@ _FLOAT32 = np.dtype(np.float32)
 
 def named_output(left: Any, right: Any, wanted: np.dtype[Any] | None) -> np.dtype[Any] | None:
     """Return the output dtype that the caller named, or that the operand beside a quantised one decides."""
-    if wanted is not None or isinstance(left, Quantized) == isinstance(right, Quantized):
+    quantised = [isinstance(array, Quantized | QuantizedSparse) for array in (left, right)]
+    if wanted is not None or quantised[0] == quantised[1]:
         return wanted
-    return beside_quantized(right.dtype if isinstance(left, Quantized) else left.dtype)
+    return beside_quantized(right.dtype if quantised[0] else left.dtype)
 
 
 def problem_of(

@@ -13,6 +13,7 @@ from ..planner.problem import OperandSpec, Scaling, Side, dtype_name
 from ..planner.structure import DENSE_SAMPLE, LEAST_FILL, Structure, block_fill, measure, measure_dense
 from ..sparse.base import SparseArray
 from ..sparse.quantized import Quantized
+from ..sparse.quantized_sparse import QuantizedSparse
 
 # Seconds to look at one element somewhere in a dense operand, and the share of the product's time that
 # looking for zeros may take (DESIGN section 6).
@@ -91,6 +92,20 @@ def quantized_spec(array: Quantized) -> OperandSpec:
     )
 
 
+def quantized_sparse_spec(array: QuantizedSparse) -> OperandSpec:
+    """Return what the planner needs to know of a sparse quantised operand."""
+    return OperandSpec(
+        array.format,
+        array.shape,
+        dtype_name(array.dtype),
+        measure(cast(Any, array)),
+        array.indices.itemsize,
+        layouts=tuple(sorted(array._layouts.names())),
+        blocksize=array.blocksize if array.format == "bsr" else None,
+        scaling=Scaling(array.block, dtype_name(array.scales.dtype), array.zero_point != 0, False),
+    )
+
+
 NOT_LOOKED_AT = Structure(0, 1.0)
 
 
@@ -123,6 +138,8 @@ def zero_structure(
 def spec_of(array: Any, block_sample: int, structure: Structure) -> OperandSpec:
     if isinstance(array, SparseArray):
         return sparse_spec(array, block_sample)
+    if isinstance(array, QuantizedSparse):
+        return quantized_sparse_spec(array)
     if isinstance(array, Quantized):
         return quantized_spec(array)
     return dense_spec(array, structure)

@@ -11,6 +11,8 @@ from ..dtypes import is_float, is_inexact, precision
 from ..sparse.base import SparseArray
 from ..sparse.core import Factor
 from ..sparse.quantized import Quantized
+from ..sparse.quantized_entries import of_entries
+from ..sparse.quantized_sparse import QuantizedSparse
 from . import _request as request
 from .matmul import matmul
 
@@ -46,7 +48,7 @@ def error_bound(A: Any, B: Any, *, dtype: npt.DTypeLike | None = None) -> Any:
 
     Parameters
     ----------
-    A, B : sparse array, Quantized or array_like
+    A, B : sparse array, Quantized, QuantizedSparse or array_like
         As for `matmul`. The exact product is that of the numbers that they hold: of ``(q - zero_point) *
         scale`` in real numbers for a quantised one.
     dtype : dtype_like, optional
@@ -91,6 +93,7 @@ def error_bound(A: Any, B: Any, *, dtype: npt.DTypeLike | None = None) -> Any:
     left = request.operand("error_bound", "A", A)
     right = request.operand("error_bound", "B" if isinstance(B, Factor) else "X", B)
     request.check_shapes("error_bound", left, right)
+    request.refuse_pairs("error_bound", left, right)
     wanted = request.options("error_bound", dtype, None, None, True, request.current_settings())
     chain, output = request.output_dtype(
         "error_bound",
@@ -120,6 +123,9 @@ def _canonical(operand: Any) -> Any:
 
 def _numbers(operand: Any, magnitudes: bool) -> Any:
     """Return the numbers that an operand stands for, or their magnitudes, in float64 or complex128."""
+    if isinstance(operand, QuantizedSparse):
+        entries = _exact_entries(operand)
+        return operand._with_values(np.abs(entries) if magnitudes else entries)
     if isinstance(operand, Quantized):
         values: Any = _exact(operand)
         return np.abs(values) if magnitudes else values
@@ -136,6 +142,16 @@ def _exact(x: Quantized) -> Array:
     numbers *= x._of_tile(x.scales, rows, columns)
     if x.offsets is not None:
         numbers += x._of_tile(x.offsets, rows, columns)
+    return _within_float32(numbers)
+
+
+def _exact_entries(x: QuantizedSparse) -> Array:
+    """Return the same of the entries of a sparse matrix."""
+    codes = x.values.astype(np.float64) - x.zero_point
+    return _within_float32(codes * of_entries(x.scales.astype(np.float64), x))
+
+
+def _within_float32(numbers: Array) -> Array:
     largest = precision(_FLOAT32)[2]
     return np.where(np.abs(numbers) > largest, np.copysign(np.inf, numbers), numbers)
 
@@ -162,10 +178,11 @@ def _entries(product: Any) -> Array | None:
 
 
 def _roundings(left: Any, right: Any, chain: np.dtype[Any], rows: Array | None) -> Roundings:
-    inner = right.shape[0]
+    inner, operands = right.shape[0], (left, right)
     if _whole(left) and _whole(right):
         return _of_whole_numbers(left, right)
     steps: Any = inner
+    left, right = (_pattern(x) if isinstance(x, QuantizedSparse) else x for x in (left, right))
     if isinstance(left, SparseArray):
         steps = np.diff(left.tocsr().indptr)
         if rows is not None:
@@ -178,8 +195,8 @@ def _roundings(left: Any, right: Any, chain: np.dtype[Any], rows: Array | None) 
         steps = -(-inner // _LANES) + 4
     parts = 2 if chain.kind == "c" else 1
     relative = underflow = 0.0
-    for x in (left, right):
-        if isinstance(x, Quantized):
+    for x in operands:
+        if isinstance(x, Quantized | QuantizedSparse):
             unit, smallest, _ = precision(_FLOAT32)
             relative += unit
             # Whole numbers times a scale are multiples of the smallest number, float8 ones need not be.
@@ -187,6 +204,11 @@ def _roundings(left: Any, right: Any, chain: np.dtype[Any], rows: Array | None) 
         elif x.dtype.kind in "iu" and x.dtype.itemsize == 8:
             relative += precision(_FLOAT64)[0]
     return Roundings(parts * steps, relative, underflow)
+
+
+def _pattern(x: QuantizedSparse) -> SparseArray:
+    pattern: SparseArray = x._with_values(x.values)
+    return pattern
 
 
 def _whole(x: Any) -> bool:

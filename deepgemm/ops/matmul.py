@@ -67,7 +67,7 @@ def matmul(
 
     Parameters
     ----------
-    A, B : sparse array, Quantized or array_like
+    A, B : sparse array, Quantized, QuantizedSparse or array_like
         Of shape (m, k) and (k, n), or a vector of length k in place of one of them. Sparse arrays of
         SciPy are used without a copy. Dense operands may be stacks of matrices, as in `numpy.matmul`: the
         last two axes are multiplied, and the axes before them broadcast.
@@ -132,7 +132,7 @@ def matmul(
     O(nnz n) for a sparse operand, O(m k n) for two dense ones, O(multiply-adds) for two sparse ones.
     A quantised operand stands for the float32 matrix `dequantize()`; beside float16 or bfloat16 the result is
     rounded to that dtype, as activations keep theirs. Two that hold whole numbers are summed exactly for each
-    group of scales.
+    group of scales. A sparse quantised operand is multiplied by dense ones only.
 
     What follows the product is done in the accumulator dtype, for float32 and float64, in this order, each
     step rounded once: ``alpha * x``, ``fma(beta, C, x)``, ``scale * x``, ``x + bias``, the activation; see
@@ -213,6 +213,7 @@ def matmul(
     wanted = request.options("matmul", dtype, threads, kernel, reproducible, env)
     left = request.operand("matmul", "A", A, stacks=True)
     right = request.operand("matmul", "B" if isinstance(B, Factor) else "X", B, stacks=True)
+    request.refuse_pairs("matmul", left, right)
     left, right, wanted = _beside_sparse(left, right, wanted)
     two_sparse = isinstance(left, SparseArray) and isinstance(right, SparseArray)
     if memory_budget is not None and not two_sparse:
@@ -342,6 +343,7 @@ def _operator_operand(name: str, other: Any) -> Any:
 
 
 def _both_ours(left: Factor, right: Factor, wanted: request.Options, env: Settings) -> Any:
+    request.refuse_pairs("matmul", left, right)
     first, second, wanted = _beside_sparse(left, right, wanted)
     if isinstance(first, SparseArray) and isinstance(second, SparseArray):
         return sparse_product(first, second, wanted, env)

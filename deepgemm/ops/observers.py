@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..dtypes import quantized
 from ..errors import ShapeError
 from ..sparse.quantized_blocks import block_of, grid, panels
-from .quantize import ends as ends_of
+from ._grid import ends as ends_of
 from .quantize import fake_quantize, matrix
 
 __all__ = ["MSEObserver", "MinMaxObserver", "MovingAverageObserver", "Observer", "PercentileObserver"]

@@ -17,6 +17,7 @@ from ..planner.structure import Structure
 from ..sparse.base import SparseArray
 from ..sparse.core import Factor
 from ..sparse.quantized import Quantized
+from ..sparse.quantized_sparse import QuantizedSparse
 from . import _kernels as _kernels
 from . import _request as request
 from . import _specs as specs
@@ -47,7 +48,7 @@ def plan(
 
     Parameters
     ----------
-    A, B : sparse array, Quantized or array_like
+    A, B : sparse array, Quantized, QuantizedSparse or array_like
         The operands, as for `matmul`, with stacks beside a sparse one. Of the one that is not fixed only
         shape, dtype and order matter.
     fixed : {"left", "right"}, optional
@@ -99,6 +100,7 @@ def plan(
     right = request.operand("plan", "B" if isinstance(B, Factor) else "X", B, stacks=True)
     left, right, stack = _without_stack(left, right)
     request.check_shapes("plan", left, right)
+    request.refuse_pairs("plan", left, right)
     for array in (left, right):
         if isinstance(array, Factor):
             array._check_fresh()
@@ -139,10 +141,10 @@ def plan(
 
 def _without_stack(left: Any, right: Any) -> tuple[Any, Any, tuple[int, ...]]:
     """Return the operands with what kernels will meet in place of a stack, and the shape of the stack."""
-    if isinstance(left, SparseArray) and right.ndim > 2:
-        return left, batch.shown(right, "left", left.dtype), right.shape
-    if isinstance(right, SparseArray) and left.ndim > 2:
-        return batch.shown(left, "right", right.dtype), right, left.shape
+    if isinstance(left, SparseArray | QuantizedSparse) and right.ndim > 2:
+        return left, batch.shown(right, "left", request.arithmetic_dtype(left)), right.shape
+    if isinstance(right, SparseArray | QuantizedSparse) and left.ndim > 2:
+        return batch.shown(left, "right", request.arithmetic_dtype(right)), right, left.shape
     batch.refuse_stacks("plan", left, right)
     return left, right, ()
 

@@ -62,9 +62,9 @@ def quantization_error(
 
     Parameters
     ----------
-    A, B : sparse array, Quantized or array_like, shapes (m, k) and (k, n)
+    A, B : sparse array, Quantized, QuantizedSparse or array_like, shapes (m, k) and (k, n)
         The operands of the quantised product, which `matmul` takes.
-    original : tuple of array_like
+    original : tuple of array_like or sparse array
         What they were quantised from; an operand that is not quantised stands there itself.
     sample : int or None
         How many rows of the product to compute, None for all.

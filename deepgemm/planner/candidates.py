@@ -113,7 +113,8 @@ def _predict(
     refused: list[Candidate] = []
     quantized = bool(problem.quantized_sides)
     for kernel in kernels:
-        if kernel.quantized != quantized and kernel.name != problem.choice.algorithm:
+        reads = kernel.quantized == quantized and (kernel.codes or not problem.codes)
+        if not reads and kernel.name != problem.choice.algorithm:
             continue  # as another operation: a table of all of them would hide the few that matter
         candidate = _evaluate(kernel, problem, machine)
         (served if candidate.refused is None else refused).append(candidate)
@@ -194,6 +195,8 @@ def _evaluate(kernel: registry.Kernel, problem: Problem, machine: Machine) -> Ca
         reason = "is not compiled for ISAs"
     elif kernel.quantized != bool(problem.quantized_sides):
         reason = "wants a quantised operand" if kernel.quantized else "reads no quantised operands"
+    elif problem.codes and not kernel.codes:
+        reason = "reads no sparse quantised operands"
     elif problem.epilogue and not kernel.epilogues:
         reason = "stores what it has computed as it is, without an epilogue"
     else:

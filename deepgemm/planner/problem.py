@@ -74,7 +74,7 @@ class OperandSpec:
     blocksize : tuple of int or None
         Rows and columns of the blocks of a BSR operand.
     scaling : Scaling or None
-        Of a quantised operand.
+        Of a quantised operand, which is sparse or of the format "quantized".
     """
 
     format: str
@@ -211,6 +211,7 @@ class Problem:
             output_shape=_output_shape(self),
             members=math.prod(self.stack[:-2]) if self.stack and other.shape == self.stack[-2:] else 1,
             casts=casts,
+            codes=any(spec.sparse and spec.scaling is not None for spec in (left, right)),
             _timeless=replace(self, spent=(), measured=()) if self.spent or self.measured else None,
         )
 
@@ -235,6 +236,8 @@ class Problem:
         """How many products of this kind one call consists of: the size of a stack that is not folded."""
         casts: ClassVar[tuple[str, ...]]
         """Which parts of a call change dtype: "other" and "output"."""
+        codes: ClassVar[bool]
+        """Whether a sparse operand is quantised."""
         _timeless: ClassVar[Problem | None]
 
     @property

@@ -11,6 +11,7 @@ from .. import dtypes
 from ..errors import FormatError
 from ..rounding import rounded
 from ..sparse.quantized import Quantized
+from ..sparse.quantized_sparse import QuantizedSparse
 
 Array: TypeAlias = npt.NDArray[Any]
 # A value as the arithmetic sees it: (x,) for real and integer dtypes, (re, im) for complex ones.
@@ -75,7 +76,12 @@ def is_sparse(operand: Any) -> bool:
 
 def as_operand(operand: Any) -> Any:
     """Return a sparse or quantised matrix as it is and anything else as an array."""
-    return operand if is_sparse(operand) or isinstance(operand, Quantized) else np.asarray(operand)
+    return operand if is_sparse(operand) or is_quantized(operand) else np.asarray(operand)
+
+
+def is_quantized(operand: Any) -> bool:
+    """Whether an operand is a quantised matrix, dense or sparse."""
+    return isinstance(operand, Quantized | QuantizedSparse)
 
 
 def parts_of(values: Array, accumulator: np.dtype[Any]) -> Parts:

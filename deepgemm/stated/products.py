@@ -12,7 +12,17 @@ from ..errors import ShapeError
 from ..rounding import rounded
 from ..sparse.quantized import Quantized
 from .lanes import dot
-from .operands import Array, as_operand, canonical_rows, entries_of, is_sparse, joined, parts_of, zeros
+from .operands import (
+    Array,
+    as_operand,
+    canonical_rows,
+    entries_of,
+    is_quantized,
+    is_sparse,
+    joined,
+    parts_of,
+    zeros,
+)
 from .quantised import dequantize, whole_product
 from .steps import Step, step_of
 
@@ -36,7 +46,7 @@ def matmul(A: Any, B: Any, *, dtype: npt.DTypeLike | None = None) -> Array:
 
     Parameters
     ----------
-    A, B : array_like, sparse matrix or Quantized
+    A, B : array_like, sparse matrix, Quantized or QuantizedSparse
         Operands with one or two axes: arrays, SciPy sparse matrices, deepgemm arrays. Shapes are
         ``(m, k)`` and ``(k, n)``; a vector is a row on the left and a column on the right. Two vectors are
         multiplied by `dot`.
@@ -80,9 +90,9 @@ def matmul(A: Any, B: Any, *, dtype: npt.DTypeLike | None = None) -> Array:
         raise ShapeError(f"matmul: A has {inner} columns but B has {B.shape[0]} rows")
     if all(isinstance(x, Quantized) and x.whole for x in (A, B)):
         return rounded(whole_product(A, B), np.float32 if dtype is None else dtype)
-    if dtype is None and isinstance(A, Quantized) != isinstance(B, Quantized):
-        dtype = dtypes.beside_quantized((B if isinstance(A, Quantized) else A).dtype)
-    A, B = (dequantize(x) if isinstance(x, Quantized) else x for x in (A, B))
+    if dtype is None and is_quantized(A) != is_quantized(B):
+        dtype = dtypes.beside_quantized((B if is_quantized(A) else A).dtype)
+    A, B = (dequantize(x) if is_quantized(x) else x for x in (A, B))
     if A.ndim == 1 and B.ndim == 1 and not (is_sparse(A) or is_sparse(B)):
         return dot(A, B, dtype=dtype)
     left, right = dtypes.canonical(A.dtype, "A"), dtypes.canonical(B.dtype, "B")

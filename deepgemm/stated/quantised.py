@@ -13,11 +13,13 @@ from ..fma import fma
 from ..rounding import rounded
 from ..sparse.quantized import Quantized
 from ..sparse.quantized_blocks import block_of, grid
-from .operands import Array
+from ..sparse.quantized_entries import of_entries
+from ..sparse.quantized_sparse import QuantizedSparse
+from .operands import Array, entries_of, is_sparse
 
 
 def quantize(
-    x: npt.ArrayLike,
+    x: Any,
     dtype: npt.DTypeLike,
     *,
     axis: int | None = None,
@@ -41,12 +43,20 @@ def quantize(
     where x is float64 or whole numbers) and `rint` rounds ties to even; beyond the ends they are the ends.
     For float8 the quotient itself is limited to the largest number and rounded to float8 once.
 
+    The values of a sparse matrix are those of its entries, one after the other as they are stored, where
+    places without an entry hold 0.
+
     Examples
     --------
     >>> values, scales, zero_points = quantize([[127.0, -1.5, 2.5]], "int8")
     >>> values.tolist(), scales.tolist(), zero_points
     ([[127, -2, 2]], [[1.0]], None)
     """
+    if is_sparse(x):
+        rows, columns, _ = entries_of(x)
+        options: Any = {"axis": axis, "scale_dtype": scale_dtype, "limits": limits}
+        filled, scales, zeros = quantize(x.toarray(), dtype, **options)
+        return filled[rows, columns], scales, zeros
     x = np.asarray(x)
     wide = x.astype(np.float64)
     quotients = np.dtype("f8" if x.dtype == np.float64 or x.dtype.kind in "iu" else "f4")
@@ -92,8 +102,8 @@ def _least_scale(extent: float, steps: float, dtype: np.dtype[Any]) -> Any:
     return scale
 
 
-def dequantize(x: Quantized) -> Array:
-    """Return the float32 matrix that a quantised one stands for.
+def dequantize(x: Quantized | QuantizedSparse) -> Any:
+    """Return the float32 matrix that a quantised one stands for, a sparse one for a sparse one.
 
     ``w = float32(q - zero_point) * scale``, rounded once, or with offsets ``w = fma(q, scale, offset)``.
 
@@ -103,6 +113,9 @@ def dequantize(x: Quantized) -> Array:
     [[1.0, 0.0]]
     """
     codes = x.values.astype(np.float32)
+    if isinstance(x, QuantizedSparse):
+        with np.errstate(all="ignore"):
+            return x._with_values((codes - x.zero_point) * of_entries(x.scales.astype(np.float32), x))
     scale = _of_elements(x.scales.astype(np.float32), x)
     with np.errstate(all="ignore"):
         if x.offsets is not None:

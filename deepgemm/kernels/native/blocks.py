@@ -150,7 +150,7 @@ def blocks_of(problem: Problem, array: Any, blocks: Form) -> tuple[Array, Array,
         if base.format == "csr":
             size = (blocks.width, blocks.height) if turn else (blocks.height, blocks.width)
             return _fill(base, size, turn, dtype)
-        return _transpose(base, dtype) if turn else Values(base.data.astype(dtype))
+        return transpose(base, dtype) if turn else Values(base.data.astype(dtype))
 
     layout = cache.get_or_build(blocks.layout, build)
     if isinstance(layout, Values):
@@ -162,7 +162,7 @@ def _turned(data: Array, order: Array, dtype: np.dtype[Any]) -> Array:
     return np.ascontiguousarray(data[order].transpose(0, 2, 1), dtype=dtype)
 
 
-def _transpose(base: Any, dtype: np.dtype[Any]) -> Transposed:
+def transpose(base: Any, dtype: np.dtype[Any]) -> Transposed:
     """Transpose a canonical BSR array: each block, and the places of the blocks."""
     indptr, indices, order = _core.transpose(base.indptr, base.indices, base.shape[1] // base.blocksize[1])
     return Transposed(indptr, indices, _turned(base.data, order, dtype), order)

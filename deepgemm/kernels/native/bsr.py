@@ -152,6 +152,7 @@ class BlockDense(_BlockKernel):
 
     name = "bsr_dense"
     summary = "rows of blocks × dense in register tiles; also for CSR that fills blocks (a bought layout)"
+    codes = True
 
 
 class BlockScatter(_BlockKernel):
@@ -162,6 +163,7 @@ class BlockScatter(_BlockKernel):
 
     name = "bsr_scatter"
     summary = "dense × rows of blocks without converting; threads split the rows of the result"
+    codes = True
 
     def refuse(self, problem: Problem) -> str | None:
         if len(problem.sparse_sides) == 1:
@@ -194,6 +196,7 @@ class BlockVector(_BlockKernel):
 
     name = "bsr_vector"
     summary = "rows of blocks × vector; also for CSR that fills blocks (a bought layout)"
+    codes = True
 
     def refuse(self, problem: Problem) -> str | None:
         reason = super().refuse(problem)

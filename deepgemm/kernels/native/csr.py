@@ -98,6 +98,7 @@ class RowWise(_CompressedKernel):
 
     name = "csr_rowwise"
     summary = "compressed rows × dense, one row of the result at a time in registers"
+    codes = True
     lines = "row"
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
@@ -121,6 +122,7 @@ class Scatter(_CompressedKernel):
 
     name = "csr_scatter"
     summary = "compressed columns × dense without converting; threads split the columns of the result"
+    codes = True
     lines = "col"
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
@@ -148,6 +150,7 @@ class Vector(_CompressedKernel):
 
     name = "csr_vector"
     summary = "compressed rows × vector without converting"
+    codes = True
     lines = "row"
 
     def refuse(self, problem: Problem) -> str | None:

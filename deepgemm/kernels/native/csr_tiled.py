@@ -89,6 +89,7 @@ class Tiled(Kernel):
     summary = (
         "tiles of rows and columns (a bought layout) × dense, rows of X near and ends of loops predicted"
     )
+    codes = True
 
     def refuse(self, problem: Problem) -> str | None:
         if len(problem.sparse_sides) != 1:

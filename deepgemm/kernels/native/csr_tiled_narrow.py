@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -41,7 +42,8 @@ class NarrowTiles(NarrowRows):
 
     name = "csr_tiled_narrow"
     summary = "tiles of rows and columns (a bought layout) of narrow values × dense, widened in registers"
-    stored: ClassVar[dict[str, int]] = STORED
+    stored: ClassVar[Collection[str]] = STORED
+    codes = False
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
         form, value_bytes = problem.normal, STORED[operand.spec(problem).dtype]

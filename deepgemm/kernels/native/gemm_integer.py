@@ -23,9 +23,13 @@ PLAIN_SPEED = 4.0 / 6.0
 
 def flop_rate(machine: Machine, isa: str) -> float:
     """Return the operations of a second on large operands, one thread."""
-    vnni = isa == "avx512" and "vnni" in _core.cpu_info()["features"]
-    speed = VNNI_SPEED if vnni else PLAIN_SPEED
+    speed = VNNI_SPEED if has_vnni(isa) else PLAIN_SPEED
     return machine.flop_rate(isa, "float32") * gemm.EFFICIENCY * speed
+
+
+def has_vnni(isa: str) -> bool:
+    """Whether kernels for an ISA multiply four 8-bit elements in one instruction here."""
+    return isa == "avx512" and "vnni" in _core.cpu_info()["features"]
 
 
 class GemmIntegers(Kernel):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from ... import _core, dtypes
+from ... import _core
 from ...sparse import convert
 from ...sparse.resort import lines_of, sorting
 
@@ -155,6 +155,11 @@ def storage(problem: Problem, lines: Lines) -> str:
     return "csr" if (lines == "row") == left else "csc"
 
 
+def stored_bytes(dtype: str) -> float:
+    """Return the bytes of one stored value; two of 4 bits share one."""
+    return 0.5 if dtype.endswith("int4") else np.dtype(dtype).itemsize
+
+
 def spec(problem: Problem) -> OperandSpec:
     """Return the sparse operand."""
     return problem.left if problem.normal.side == "left" else problem.right
@@ -190,11 +195,11 @@ def conversion(
     if name is None:
         return None, 0.0, 0
     nnz = problem.normal.nnz
-    itemsize = np.dtype(dtypes.canonical(operand.dtype)).itemsize if narrow else problem.itemsize
+    itemsize = stored_bytes(operand.dtype) if narrow else problem.itemsize
     if kind == "dense":
         nbytes = problem.normal.m * problem.normal.k * problem.itemsize
     else:
-        nbytes = nnz * (itemsize + max(operand.index_bytes, 4))
+        nbytes = int(nnz * (itemsize + max(operand.index_bytes, 4)))
     if name.startswith("values"):
         nbytes = nnz * problem.itemsize
     if name in operand.layouts:

@@ -49,6 +49,7 @@ class SellVector(Kernel):
 
     name = "sell_vector"
     summary = "rows in slices (a bought layout) × vector, the fastest order-keeping product with a vector"
+    codes = True
 
     def refuse(self, problem: Problem) -> str | None:
         if len(problem.sparse_sides) != 1:

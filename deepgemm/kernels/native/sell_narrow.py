@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,7 +27,8 @@ class NarrowSell(NarrowRows):
 
     name = "sell_vector_narrow"
     summary = "rows in slices (a bought layout) of narrow values × vector, widened in registers"
-    stored: ClassVar[dict[str, int]] = STORED
+    stored: ClassVar[Collection[str]] = STORED
+    codes = False
 
     def refuse(self, problem: Problem) -> str | None:
         return super().refuse(problem) or sell.refuse_shape(problem)
