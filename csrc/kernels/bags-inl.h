@@ -178,7 +178,9 @@ void bags(const void* raw, int64_t begin, int64_t end, int, void* workspace) {
   for_each_pass<Simd<T>>(args.column, args.columns, [&]<int NV, bool Masked>(int64_t column, int tail) {
     const int last = Masked ? tail : Simd<T>::width;
     if constexpr (Op<T>::is_common) {
-      if (common) return bag_pass<typename Rows::template Row<true>, Op, NV, true>(args, begin, end, column, last, fault);
+      if (common)
+        return bag_pass<typename Rows::template Row<true>, Op, NV, true>(args, begin, end, column, last,
+                                                                         fault);
     }
     bag_pass<typename Rows::template Row<false>, Op, NV, false>(args, begin, end, column, last, fault);
   });

@@ -41,7 +41,12 @@ def read(op: str, name: str, table: Any) -> Table:
         return _quantized(op, name, table)
     rows = table if type(table) is np.ndarray else plain_array(op, name, table)
     known, flags = _KNOWN.get(rows.dtype), rows.flags
-    if known is not None and rows.ndim == 2 and flags.aligned and (flags.c_contiguous or has_whole_rows(rows)):
+    if (
+        known is not None
+        and rows.ndim == 2
+        and flags.aligned
+        and (flags.c_contiguous or has_whole_rows(rows))
+    ):
         chain, output, dtype_name = known
         return Table(rows.shape, chain, output, (rows, dtype_name, rows.shape[1], None, None, None))
     if rows.ndim != 2:

@@ -55,7 +55,8 @@ def topk_gating(scores: npt.ArrayLike, k: int, *, softmax: str = "chosen") -> tu
     Notes
     -----
     O(n experts log k). The gates of N. Shazeer et al., "Outrageously Large Neural Networks: The
-    Sparsely-Gated Mixture-of-Experts Layer" (2017), without its noise: that is softmax="chosen". `exp` and sums are those of `Ragged.softmax`, the same for any number of threads.
+    Sparsely-Gated Mixture-of-Experts Layer" (2017), without its noise: that is softmax="chosen". `exp` and
+    sums are those of `Ragged.softmax`, the same for any number of threads.
 
     Examples
     --------
