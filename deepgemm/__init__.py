@@ -30,6 +30,7 @@ from .ops.quantize_table import quantize_table
 from .ops.ragged_attention import ragged_attention
 from .ops.sddmm import sddmm
 from .ops.threads import get_num_threads, set_num_threads, threads
+from .ops.topk_gating import topk_gating
 from .planner.plan import Plan
 from .sparse import (
     BSR,
@@ -108,5 +109,6 @@ __all__ = [
     "show_machine",
     "structure",
     "threads",
+    "topk_gating",
     "vstack",
 ]

@@ -341,6 +341,12 @@ def ragged_product(
     chain: np.dtype[Any],
     threads: int = 0,
 ) -> str: ...
+def ragged_products(
+    products: list[tuple[Product, bool, int]],
+    left: tuple[Any, ...],
+    out: tuple[Any, ...],
+    threads: int,
+) -> None: ...
 def attention(
     isa: str | None,
     q: tuple[_Array, _Index, _Index | None],

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .errors import UnsupportedError
+
 __all__ = [
     "FEATURES",
     "ISAS",
@@ -21,6 +23,7 @@ __all__ = [
     "forced_isa",
     "parse_bytes",
     "parse_kernel",
+    "refuse_other_kernels",
     "settings",
 ]
 
@@ -136,17 +139,47 @@ def settings() -> Settings:
     return parsed
 
 
-def forced_isa() -> str | None:
-    """Return the ISA that `DEEPGEMM_KERNEL` asks for, if it names one: cheaper than `settings()`.
+def forced_isa(op: str) -> str | None:
+    """Return the ISA that `DEEPGEMM_KERNEL` asks for, if any, of an operation with one kernel for each ISA.
+
+    It is cheaper than `settings()`, and what may stand below `deepgemm.ops` uses.
+
+    Raises
+    ------
+    ValueError
+        If the variable holds no name of a kernel.
+    UnsupportedError
+        If a kernel of another operation, or another arithmetic, is forced.
 
     Examples
     --------
-    >>> forced_isa() in (None, *ISAS)
+    >>> forced_isa("sum") in (None, *ISAS)
     True
     """
     if not _stored.get(_KEYS[0]):  # os.environ.get() itself takes as long as a sum of a few segments
         return None
-    return parse_kernel(os.environ[_VARIABLES[0]], _VARIABLES[0]).isa
+    choice = parse_kernel(os.environ[_VARIABLES[0]], _VARIABLES[0])
+    refuse_other_kernels(op, choice)
+    return choice.isa
+
+
+def refuse_other_kernels(op: str, choice: KernelChoice) -> None:
+    """Raise if a choice names more than the ISA of an operation that has one kernel for each ISA.
+
+    Raises
+    ------
+    UnsupportedError
+        If it names an algorithm or an arithmetic.
+
+    Examples
+    --------
+    >>> refuse_other_kernels("sum", parse_kernel("avx2"))
+    >>> refuse_other_kernels("sum", parse_kernel("csr_tiled"))
+    Traceback (most recent call last):
+    deepgemm.errors.UnsupportedError: sum: kernel cannot be obeyed, sum has one kernel only
+    """
+    if choice.algorithm is not None or choice.arithmetic is not None:
+        raise UnsupportedError(f"{op}: {choice.argument} cannot be obeyed, {op} has one kernel only")
 
 
 def parse_kernel(text: str, argument: str = "kernel") -> KernelChoice:

@@ -12,6 +12,7 @@ from .stated.bag_gradients import adagrad, embedding_bag_grad, rowwise_adagrad, 
 from .stated.bags import embedding_bag
 from .stated.elementary import erf, exp, log, tanh
 from .stated.epilogue import epilogue
+from .stated.gating import topk_gating
 from .stated.lanes import dot, sddmm
 from .stated.products import matmul
 from .stated.quantised import dequantize, quantize
@@ -73,5 +74,6 @@ __all__ = [
     "sgd",
     "sums",
     "tanh",
+    "topk_gating",
     "variances",
 ]

@@ -40,6 +40,7 @@ class Factor(Shared):
     - `_layouts`: the `LayoutCache` of this array.
     - `_recent_left`, `_recent_right`: the plan that `A @ x` and `x @ A` try first, or None.
     - `_plans`, `_accounts`: dictionaries that only the planner reads and writes.
+    - `_member`: the product that `grouped_matmul` last ran with this array, or None.
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class Factor(Shared):
         "_arrays",
         "_fingerprint",
         "_layouts",
+        "_member",
         "_plans",
         "_recent_left",
         "_recent_right",
@@ -70,12 +72,13 @@ class Factor(Shared):
         self._layouts = LayoutCache(self, donor)
         self._plans: dict[Any, Any] = {}
         self._accounts: dict[Any, Any] = {}
+        self._member: Any = None
         self._recent_left: RecentPlan | None = None
         self._recent_right: RecentPlan | None = None
 
     def _drop_plans(self) -> None:
         """Let go of all plans, and with them of the layouts that they hold."""
-        self._recent_left = self._recent_right = None
+        self._recent_left = self._recent_right = self._member = None
         self._plans.clear()
 
     def _take_fingerprint(self) -> int:

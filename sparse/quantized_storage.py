@@ -27,7 +27,16 @@ _NUMBERS = {
 class QuantizedStorage(Factor):
     """Storage of a quantised matrix; `Quantized` adds what users do with it."""
 
-    __slots__ = ("_block", "_dtype", "_offsets", "_scales", "_transposed", "_values", "_zero_points")
+    __slots__ = (
+        "_as_table",
+        "_block",
+        "_dtype",
+        "_offsets",
+        "_scales",
+        "_transposed",
+        "_values",
+        "_zero_points",
+    )
 
     def _set(
         self,
@@ -44,6 +53,7 @@ class QuantizedStorage(Factor):
         self._zero_points = None if zero_points is None else frozen(zero_points)
         self._offsets = None if offsets is None else frozen(offsets)
         self._transposed: Any = None  # the transpose, or a weak reference to what this transposes
+        self._as_table: Any = None  # what embedding bags made of it, once it was one of their tables
         self._hold(shape, tuple(part for part in self._parts() if part is not None))
 
     @property

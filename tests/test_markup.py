@@ -71,6 +71,7 @@ def _shown():
     yield A.tobsr((4, 4))
     yield dg.CSR(([1.0, 2.0], [1, 0], [0, 2]), shape=(1, 2))
     yield dg.Ragged([[1, 2, 3], [], [4]])
+    yield dg.RaggedMatrix.from_list([np.ones((2, 3)), np.ones((1, 2))])
     yield from (dg.quantize(DENSE, dtype) for dtype in ("int8", "int4", "uint2", "float8_e5m2"))
     yield dg.structure(A)
     yield dg.structure(DENSE)
@@ -85,7 +86,7 @@ def test_pages_are_well_formed_and_stand_alone(value):
     assert all(checked.described)
     assert "http" not in page
     assert "<script" not in page
-    pictured = isinstance(value, dg.SparseArray | dg.Ragged | dg.Quantized)
+    pictured = isinstance(value, dg.SparseArray | dg.Ragged | dg.RaggedMatrix | dg.Quantized)
     assert len(checked.described) == pictured
 
 
@@ -175,6 +176,10 @@ def test_what_padding_would_waste():
     area = re.search(r"<path d='([^']+)'", page)[1]
     assert area == "M0 80V0.0H40.0V40.0H80.0V40.0H120.0V80.0H160.0V80Z"
     assert "<svg" not in dg.Ragged([[], []])._repr_html_()
+    matrices = dg.RaggedMatrix.from_list([np.ones((2, 4)), np.ones((4, 1)), np.ones((0, 3))])._repr_html_()
+    assert "padded, 75% would be waste" in matrices
+    assert "0 × 1 to 4 × 4" in matrices
+    assert "<svg" not in dg.RaggedMatrix.from_list([])._repr_html_()
 
 
 def test_how_often_quantised_values_occur():

@@ -104,11 +104,33 @@ constexpr std::pair<const char*, DType> kNames[] = {{"float32", DType::f32},
                                                     {"uint8", DType::u8},
                                                     {"int32", DType::i32},
                                                     {"int64", DType::i64}};
+constexpr int kNumPyHalf = 23;  // which pybind11's list leaves out
+
+// NumPy's own types, by their codes, which never change. The name of a dtype takes a microsecond.
+std::optional<DType> numpy_dtype(const py::dtype& dtype) {
+  if (dtype.byteorder() != '=' && dtype.byteorder() != '|') return std::nullopt;
+  using Api = py::detail::npy_api;
+  switch (dtype.num()) {
+    case Api::NPY_FLOAT_:
+      return DType::f32;
+    case Api::NPY_DOUBLE_:
+      return DType::f64;
+    case Api::NPY_BYTE_:
+      return DType::i8;
+    case Api::NPY_UBYTE_:
+      return DType::u8;
+    case kNumPyHalf:
+      return DType::f16;
+    default:
+      return std::nullopt;
+  }
+}
 
 }  // namespace
 
-// By name, because ml_dtypes' types have no code of their own.
+// By name where need be, because ml_dtypes' types have no code of their own.
 std::optional<DType> find_stored_dtype(const py::dtype& dtype) {
+  if (const std::optional<DType> known = numpy_dtype(dtype)) return known;
   const std::string name = py::str(dtype).cast<std::string>();
   for (const auto& [known, value] : kNames) {
     if (name == known) return value;

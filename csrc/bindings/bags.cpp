@@ -55,16 +55,10 @@ OutOfRange out_of_range_of(const std::string& name) {
   throw py::value_error("unknown out_of_range " + name);
 }
 
-// stored_dtype() compares names, which takes a microsecond.
-DType quick_dtype(const py::array& array) {
-  const bool plain = array.dtype().kind() == 'f' && array.itemsize() >= 4;
-  return plain ? dtype_of(array, "array") : stored_dtype(array.dtype());
-}
-
 DType row_dtype(const std::string& name, const py::array& rows) {
   if (name == "int4" || name == "uint4") return DType::u4;
   if (name == "int2" || name == "uint2") return DType::u2;
-  return quick_dtype(rows);
+  return stored_dtype(rows.dtype());
 }
 
 int bits_of(DType dtype) {
@@ -107,7 +101,7 @@ BagTable table_of(const py::tuple& parts, DType& dtype, std::int64_t& columns) {
     raise("FormatError", "scales are for quantised rows");
   }
   if (parts[3].is_none()) return table;
-  table.scale_type = quick_dtype(parts[3].cast<py::array>());
+  table.scale_type = stored_dtype(parts[3].cast<py::array>().dtype());
   if (table.scale_type != DType::f32 && table.scale_type != DType::f16 && table.scale_type != DType::bf16) {
     raise("DTypeError", "scales are of a dtype that no kernel reads");
   }
@@ -151,7 +145,7 @@ py::object bags_into(const std::string& mode, const py::object& isa, const py::l
                      const std::string& out_of_range, py::array out) {
   if (mode != "sum" && mode != "mean" && mode != "max") throw py::value_error("unknown mode " + mode);
   std::vector<BagFeature> features;
-  const DType out_type = quick_dtype(out);
+  const DType out_type = stored_dtype(out.dtype());
   std::int64_t column = 0;
   for (const py::handle part : parts) {
     BagFeature feature = feature_of(part.cast<py::tuple>(), out_of_range_of(out_of_range), mode == "mean");

@@ -8,6 +8,7 @@
 #include "core/cpu.h"
 #include "core/grouped.h"
 #include "core/parallel.h"
+#include "core/product_members.h"
 
 namespace deepgemm::bindings {
 namespace {
@@ -156,6 +157,35 @@ std::string ragged_product(const py::object& isa, const py::tuple& left, const p
   return cpu::name_of(gemm_isa(types.chain, highest));
 }
 
+// out[i] = left[i] times what products[i] holds, for each segment; (product, whether it is made for the
+// transposes, work). Shapes are the caller's to check, as for any product.
+void ragged_products(const py::list& products, const py::tuple& left, const py::tuple& out, int threads) {
+  const Matrices a(left, "left"), c(out, "out");
+  const auto count = static_cast<std::int64_t>(products.size());
+  if (a.count() != count || c.count() != count) {
+    raise("FormatError", "ragged_products: operands have unequal numbers of segments");
+  }
+  std::vector<ProductMember> members;
+  members.reserve(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto parts = py::reinterpret_borrow<py::tuple>(products[static_cast<std::size_t>(i)]);
+    const auto& bound = parts[0].cast<const BoundProduct&>();
+    if (bound.other != a.dtype() || bound.out != c.dtype() || a.at(i).rows != c.at(i).rows) {
+      raise("FormatError", "ragged_products: segment " + std::to_string(i) + " does not fit its product");
+    }
+    if (c.at(i).rows == 0 || c.at(i).cols == 0) continue;
+    const bool turned = parts[1].cast<bool>();
+    members.push_back({bound.product.get(), turned ? a.at(i).transposed() : a.at(i),
+                       turned ? c.at(i).transposed() : c.at(i), parts[2].cast<std::int64_t>()});
+  }
+  Status status;
+  {
+    const ReleaseGil released;
+    status = run_members(members, std::clamp(threads, 1, parallel::limit()));
+  }
+  if (status != Status::ok) throw std::bad_alloc();
+}
+
 // (values of three axes, offsets, lengths or None), checked so far that nothing can reach outside.
 AttentionRows attention_rows(const py::tuple& parts, DType dtype, const char* name, std::int64_t segments) {
   const auto values = parts[0].cast<py::array>(), offsets = parts[1].cast<py::array>();
@@ -227,6 +257,8 @@ std::string attention(const py::object& isa, const py::tuple& q, const py::tuple
 void add_ragged(py::module_& m) {
   m.def("ragged_product", &ragged_product, py::arg("isa"), py::arg("left"), py::arg("right"), py::arg("out"),
         py::arg("chain"), py::arg("threads") = 0);
+  m.def("ragged_products", &ragged_products, py::arg("products"), py::arg("left"), py::arg("out"),
+        py::arg("threads"));
   m.def("attention", &attention, py::arg("isa"), py::arg("q"), py::arg("k"), py::arg("v"), py::arg("out"),
         py::arg("out_offsets"), py::arg("scale"), py::arg("before"), py::arg("after"),
         py::arg("threads") = 0);

@@ -10,31 +10,15 @@ namespace {
 
 // Multiply-adds for each thread below which another one is not worth waking.
 constexpr std::int64_t kWorkPerThread = std::int64_t{1} << 19;
-// An element that is fetched but hardly used counts as this many.
-constexpr std::int64_t kWorkPerElement = 4;
 // The operand that all tasks read is packed in stages of at least this size (it stays in L2 or L3), or of
 // this share of all three matrices up to the limit: larger stages read the other operand less often.
 constexpr std::int64_t kSharedBytes = std::int64_t{1} << 20;
 constexpr std::int64_t kSharedPart = 16;
 constexpr std::int64_t kMostSharedBytes = std::int64_t{4} << 20;
-// What a task packs for itself stays in L2 beside a panel of the other operand.
-constexpr std::int64_t kOwnBytes = 256 << 10;
 // Up to this many rows A is the operand to share, and tasks split columns.
 constexpr std::int64_t kFlatRows = 192;
-// A right operand of at most this size is read where it stands by any number of row tiles; a single tile
-// reads one of up to kCachedBytes there (12 x 512 x 512 227 GFLOP/s, packed 148), but narrow columns of
-// one in memory cost more than packing it by long rows (8 x 4096 x 4096 42 against 59).
-constexpr std::int64_t kDirectBytes = 32 << 10;
-
-// The block of k where nothing but a few rows of A has to stay in L1 or L2.
-constexpr std::int64_t kColumnDepth = 8192;
-// A right operand above this size is taken to be in memory, not in L3.
-constexpr std::int64_t kCachedBytes = 16 << 20;
 // A row of B is read this far while it is packed; a power of two of panels.
 constexpr std::int64_t kStripBytes = 1024;
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
 // Panels of B that are packed side by side.
 std::int64_t strip_of(const GemmBlocking& blocking, std::int64_t size) {

@@ -18,6 +18,24 @@ struct GemmKernels {
   GemmKernels(const GemmTypes& types, Isa highest, KernelId block_id = KernelId::gemm_block);
 };
 
+// What dense products of one matrix and of many have in common when they are cut.
+//
+// An element that is fetched but hardly used counts as this many multiply-adds.
+constexpr std::int64_t kWorkPerElement = 4;
+// What a task packs for itself stays in L2 beside a panel of the other operand.
+constexpr std::int64_t kOwnBytes = 256 << 10;
+// A right operand of at most this size is read where it stands by any number of row tiles; a single tile
+// reads one of up to kCachedBytes there (12 x 512 x 512 227 GFLOP/s, packed 148), but narrow columns of
+// one in memory cost more than packing it by long rows (8 x 4096 x 4096 42 against 59).
+constexpr std::int64_t kDirectBytes = 32 << 10;
+// A right operand, or all of them together, above this size is taken to be in memory, not in L3.
+constexpr std::int64_t kCachedBytes = 16 << 20;
+// The block of k where nothing but a few rows of A has to stay in L1 or L2.
+constexpr std::int64_t kColumnDepth = 8192;
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
+
 inline std::int64_t bytes_of(DType dtype) { return static_cast<std::int64_t>(size_of(dtype)); }
 
 inline char* offset(const void* data, std::int64_t elements, std::int64_t size) {

@@ -5,34 +5,24 @@
 
 #include "core/gemm_args.h"
 #include "core/gemm_blocked.h"
+#include "core/members.h"
 #include "core/parallel.h"
 #include "core/workspace.h"
 
 namespace deepgemm {
 namespace {
 
-// Work counts multiply-adds, and an element that is fetched or stored as this many.
-constexpr std::int64_t kWorkPerElement = 4;
 // A member costs this much beside: packing sets in, its last tile is rarely full.
 constexpr std::int64_t kWorkPerMember = std::int64_t{1} << 12;
 // What one thread does before another is worth waking, and the tasks that each gets.
 constexpr std::int64_t kWorkPerThread = std::int64_t{1} << 18;
 constexpr std::int64_t kTasksPerThread = 8;
-// Rows of A that a piece packs stay in L2 beside panels of B, and so does a result that waits to be rounded.
-constexpr std::int64_t kOwnBytes = 256 << 10;
+// A result that waits to be rounded stays in L2 beside panels of B.
 constexpr std::int64_t kMostColumns = 2048;
 constexpr std::int64_t kRoundedRows = 512, kRoundedColumns = 512;
-// A right operand of at most this size is read where it stands by any number of row tiles. A single tile
-// reads any one there, unless all of them exceed the cache: then long rows are fetched better by packing
-// them.
-constexpr std::int64_t kDirectBytes = 32 << 10;
-constexpr std::int64_t kCachedBytes = 16 << 20;
-constexpr std::int64_t kColumnDepth = 8192;
 constexpr std::int64_t kStripPanels = 8;
 
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
-
+// In multiply-adds.
 std::int64_t work_of(const GroupMember& member) {
   const std::int64_t m = member.c.rows, n = member.c.cols, k = member.a.cols;
   return m * n * k + kWorkPerElement * (m * k + k * n + m * n) + kWorkPerMember;
@@ -245,17 +235,13 @@ class Tasks {
 Status multiply_integers(const GroupMember* members, std::int64_t count, const GemmTypes& types, Isa isa,
                          std::int64_t total, int threads) {
   std::atomic<Status> status{Status::ok};
-  const std::int64_t share = total / (2 * threads);
-  const auto one = [&](const GroupMember& member, int team) {
-    const Status found = gemm_integers(member.a, member.b, member.c, types, isa, team);
-    if (found != Status::ok) status.store(found, std::memory_order_relaxed);
-  };
-  parallel::run(threads, count, [&](std::int64_t i, int) {
-    if (work_of(members[i]) <= share || threads == 1) one(members[i], 1);
-  });
-  for (std::int64_t i = 0; i < count && threads > 1; ++i) {
-    if (work_of(members[i]) > share) one(members[i], threads);
-  }
+  for_each_member(
+      count, total, threads, [&](std::int64_t i) { return work_of(members[i]); },
+      [&](std::int64_t i, int team) {
+        const GroupMember& member = members[i];
+        const Status found = gemm_integers(member.a, member.b, member.c, types, isa, team);
+        if (found != Status::ok) status.store(found, std::memory_order_relaxed);
+      });
   return status.load(std::memory_order_relaxed);
 }
 

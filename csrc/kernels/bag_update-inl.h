@@ -77,7 +77,7 @@ void update_rows(const void* raw, int64_t begin, int64_t end, int thread, void* 
         args.table + args.rows[i + kStepsAhead < end ? i + kStepsAhead : i] * args.table_bytes;
     for (int64_t at = 0; at < bytes; at += 64) DG_PREFETCH(next + at);
     BagFault fault;
-    bags<PlainRow<T>, BagSum>(&gradients, i, i + 1, thread, &fault);
+    bags<Plain<T>, BagSum>(&gradients, i, i + 1, thread, &fault);
     step_row<S, T>(args, args.rows[i], static_cast<const T*>(workspace));
   }
 }

@@ -11,6 +11,7 @@
 #include "kernels/bag_rows-inl.h"
 #include "kernels/passes-inl.h"
 #include "kernels/span-inl.h"
+#include "simd/reduce.h"
 
 namespace deepgemm::DG_ISA {
 namespace {
@@ -53,16 +54,18 @@ template <class T>
 struct BagSum {
   using V = Simd<T>;
   using vec = typename V::vec;
-  static constexpr bool takes_zero_rows = false;
+  static constexpr bool takes_zero_rows = false, is_common = true;
   DG_INLINE static vec nothing() { return V::zero(); }
+  DG_INLINE static vec join(vec row, vec chain) { return sum(row, chain); }
   DG_INLINE static vec join(vec weight, vec row, vec chain) { return V::fma(weight, row, chain); }
 };
 template <class T>
 struct BagMax {
   using V = Simd<T>;
   using vec = typename V::vec;
-  static constexpr bool takes_zero_rows = true;
+  static constexpr bool takes_zero_rows = true, is_common = false;
   DG_INLINE static vec nothing() { return V::set1(static_cast<T>(-INFINITY)); }
+  DG_INLINE static vec join(vec row, vec chain) { return larger(row, chain); }
   DG_INLINE static vec join(vec, vec row, vec chain) { return larger(row, chain); }
 };
 
@@ -79,7 +82,7 @@ DG_NOINLINE void store_narrow(DType type, unsigned char* to, int64_t column, Vec
 // NV vectors of columns from `column` on, the last of `last` elements. What the loop over ids needs is held
 // in variables of its own: with the arguments behind a reference, and a loop over lines of unknown number to
 // prefetch, 41,000 rows of 64 floats took 183 microseconds in cache, not 113, on one core.
-template <class Row, template <class> class Op, int NV>
+template <class Row, template <class> class Op, int NV, bool Common>
 void bag_pass(const BagArgs& args, int64_t begin, int64_t end, int64_t column, int last, BagFault& fault) {
   using T = typename Row::T;
   using V = Simd<T>;
@@ -88,18 +91,18 @@ void bag_pass(const BagArgs& args, int64_t begin, int64_t end, int64_t column, i
   const int64_t bytes = (static_cast<int64_t>((NV - 1) * V::width + last) * Row::bits + 7) / 8;
   const int64_t ahead = ids_ahead(bytes), row_bytes = args.table.row_bytes;
   const uint64_t count = static_cast<uint64_t>(args.table.count);
-  const unsigned char* const part = args.table.rows + column * Row::bits / 8;
   const void* const ids = args.ids;
   const bool wide = args.wide_ids;
-  const T* const weights = static_cast<const T*>(args.weights);
   const int64_t padding = args.padding, id_count = args.id_count;
+  const unsigned char* const part = args.table.rows + column * Row::bits / 8;
+  const T* const weights = static_cast<const T*>(args.weights);
   const typename Row::Shared shared(args.table, column);
   const vec one = V::set1(T(1));
   for (int64_t bag = begin; bag < end; ++bag) {
     const Span span = span_of(args, bag);
     int64_t stop = span.begin + span.length, left_out = 0;
-    if (span.begin < 0 || stop > id_count) {
-      if (fault.position < 0) fault.position = id_count;
+    if (span.begin < 0 || stop > args.id_count) {
+      if (fault.position < 0) fault.position = args.id_count;
       stop = span.begin;
     }
     vec chain[NV];
@@ -117,7 +120,7 @@ void bag_pass(const BagArgs& args, int64_t begin, int64_t end, int64_t column, i
           if (args.out_of_range == OutOfRange::refuse && fault.position < 0) fault.position = at;
           if constexpr (Op<T>::takes_zero_rows) {
             DG_UNROLL
-            for (int v = 0; v < NV; ++v) chain[v] = Op<T>::join(one, V::zero(), chain[v]);
+            for (int v = 0; v < NV; ++v) chain[v] = Op<T>::join(V::zero(), chain[v]);
           }
           continue;
         }
@@ -127,14 +130,15 @@ void bag_pass(const BagArgs& args, int64_t begin, int64_t end, int64_t column, i
         ++left_out;
         continue;
       }
-      vec weight = one;
-      if (weights != nullptr) [[unlikely]] {
-        weight = V::set1(weights[at]);
-      }
       const Row row(shared, reinterpret_cast<const unsigned char*>(address(part, id, row_bytes)), id);
+      const vec weight = Common || weights == nullptr ? one : V::set1(weights[at]);
+      const auto join = [&](vec element, vec chain) DG_INLINE_LAMBDA {
+        if constexpr (Common) return Op<T>::join(element, chain);
+        return Op<T>::join(weight, element, chain);
+      };
       DG_UNROLL
-      for (int v = 0; v < NV - 1; ++v) chain[v] = Op<T>::join(weight, row.load(v * V::width), chain[v]);
-      chain[NV - 1] = Op<T>::join(weight, row.load_n((NV - 1) * V::width, last), chain[NV - 1]);
+      for (int v = 0; v < NV - 1; ++v) chain[v] = join(row.load(v * V::width), chain[v]);
+      chain[NV - 1] = join(row.load_n((NV - 1) * V::width, last), chain[NV - 1]);
     }
     const int64_t counted = stop > span.begin ? stop - span.begin - left_out : 0;
     if (counted == 0) {
@@ -145,6 +149,8 @@ void bag_pass(const BagArgs& args, int64_t begin, int64_t end, int64_t column, i
       DG_UNROLL
       for (int v = 0; v < NV; ++v) chain[v] = quotient(chain[v], divisor);
     }
+    DG_UNROLL
+    for (int v = 0; v < NV; ++v) chain[v] = Row::in_order(chain[v]);
     unsigned char* to = args.out + bag * args.out_bytes;
     if constexpr (sizeof(T) == 4) {
       if (args.out_type != DType::f32) {
@@ -162,13 +168,21 @@ void bag_pass(const BagArgs& args, int64_t begin, int64_t end, int64_t column, i
   }
 }
 
-template <class Row, template <class> class Op>
+template <class Rows, template <class> class Op>
 void bags(const void* raw, int64_t begin, int64_t end, int, void* workspace) {
   const BagArgs& args = *static_cast<const BagArgs*>(raw);
   BagFault& fault = *static_cast<BagFault*>(workspace);
-  using V = Simd<typename Row::T>;
-  for_each_pass<V>(args.column, args.columns, [&]<int NV, bool Masked>(int64_t column, int tail) {
-    bag_pass<Row, Op, NV>(args, begin, end, column, Masked ? tail : V::width, fault);
+  using T = typename Rows::template Row<false>::T;
+  const bool common = args.weights == nullptr && args.table.zero_points == nullptr &&
+                      (args.table.scales == nullptr || args.table.scale_type == DType::f32);
+  for_each_pass<Simd<T>>(args.column, args.columns, [&]<int NV, bool Masked>(int64_t column, int tail) {
+    const int last = Masked ? tail : Simd<T>::width;
+    if constexpr (Op<T>::is_common) {
+      if (common)
+        return bag_pass<typename Rows::template Row<true>, Op, NV, true>(args, begin, end, column, last,
+                                                                         fault);
+    }
+    bag_pass<typename Rows::template Row<false>, Op, NV, false>(args, begin, end, column, last, fault);
   });
 }
 

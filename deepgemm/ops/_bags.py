@@ -52,15 +52,15 @@ def read(op: str, name: str, bags: Any, include_last_offset: bool) -> Bags:
     DTypeError, FormatError, ShapeError
         If they are no bags of ids; the message names the bag as a segment.
     """
-    owner = f"{op}: {name}"
-    if isinstance(bags, Ragged):
+    if isinstance(bags, Ragged):  # first, and without a text of its own: this is the hot way
         bags._check_fresh()
-        return Bags(_ids_of(owner, bags), bags._segments)
+        return Bags(_ids_of(op, name, bags), bags._segments)
+    owner = f"{op}: {name}"
     if isinstance(bags, tuple):
         return _from_indices(owner, bags, include_last_offset)
     if isinstance(bags, list):
         ragged = Ragged(bags)
-        return Bags(_ids_of(owner, ragged), ragged._segments)
+        return Bags(_ids_of(op, name, ragged), ragged._segments)
     if hasattr(bags, "tocsr"):
         rows = request.sparse_operand(op, name, bags)
         rows = rows if isinstance(rows, CSR) else rows.tocsr()
@@ -76,12 +76,14 @@ def read(op: str, name: str, bags: Any, include_last_offset: bool) -> Bags:
     return Bags(ids, Segments(np.arange(len(array) + 1, dtype=np.int64) * array.shape[1]))
 
 
-def _ids_of(owner: str, ragged: Ragged) -> Array:
-    if ragged.dtype in _IDS and ragged.values.ndim == 1:
-        return ragged.values
+def _ids_of(op: str, name: str, ragged: Ragged) -> Array:
+    ids = ragged.values
+    if ids.dtype in _IDS and ids.ndim == 1:
+        return ids
+    owner = f"{op}: {name}"
     if ragged.row_shape:
         raise ShapeError(f"{owner} have rows of shape {ragged.row_shape}, expected one id in each")
-    return index_array(owner, "ids", ragged.values, False)
+    return index_array(owner, "ids", ids, False)
 
 
 def _from_indices(owner: str, parts: tuple[Any, ...], include_last_offset: bool) -> Bags:

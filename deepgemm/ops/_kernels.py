@@ -14,6 +14,7 @@ from ..kernels.native.csr_tiled_narrow import NarrowTiles
 from ..kernels.native.gemm import DenseAsCsr, Gemm
 from ..kernels.native.gemm_integer import GemmIntegers
 from ..kernels.native.gemm_split import GemmSplit
+from ..kernels.native.members import member as member
 from ..kernels.native.narrow import NarrowHalves, QuantizedInPlace, QuantizedPanels
 from ..kernels.native.quantized import Dequantized, DequantizedPanels, WholeGroups
 from ..kernels.native.sampled import SampledDots, SampledExact

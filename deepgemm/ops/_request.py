@@ -14,7 +14,7 @@ import numpy.typing as npt
 import scipy.sparse
 
 from .. import _core
-from ..config import KernelChoice, Settings, parse_kernel, settings
+from ..config import KernelChoice, Settings, parse_kernel, refuse_other_kernels, settings
 from ..dtypes import accumulator, beside_quantized, canonical, default_output, is_float
 from ..errors import DTypeError, ShapeError, UnsupportedError
 from ..kernels import registry
@@ -220,8 +220,9 @@ def one_kernel_options(
     """
     env = current_settings()
     wanted = options(op, dtype, threads, kernel, True, env)
-    if wanted.choice.algorithm is not None or wanted.choice.arithmetic is not None:
-        raise UnsupportedError(f"{op}: {wanted.choice.argument} cannot be obeyed, {op} has one kernel only")
+    if wanted is _DEFAULT and not env.verbose:
+        return wanted
+    refuse_other_kernels(op, wanted.choice)
     if env.verbose:
         log(
             Report(

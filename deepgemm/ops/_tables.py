@@ -14,10 +14,10 @@ from ..sparse.validate import plain_array
 
 Array = npt.NDArray[Any]
 
-_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
-PLAIN = (_SINGLE, _DOUBLE, np.dtype(np.float16), bfloat16)
+SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+PLAIN = (SINGLE, DOUBLE, np.dtype(np.float16), bfloat16)
 # Chain, result and name of each; names and comparisons of dtypes take microseconds otherwise.
-_KNOWN = {dtype: (_DOUBLE if dtype == _DOUBLE else _SINGLE, dtype, str(dtype)) for dtype in PLAIN}
+_KNOWN = {dtype: (DOUBLE if dtype == DOUBLE else SINGLE, dtype, str(dtype)) for dtype in PLAIN}
 
 
 class Table(NamedTuple):
@@ -40,9 +40,15 @@ def read(op: str, name: str, table: Any) -> Table:
     if isinstance(table, Quantized):
         return _quantized(op, name, table)
     rows = table if type(table) is np.ndarray else plain_array(op, name, table)
-    known = _KNOWN.get(rows.dtype)
-    if known is not None and rows.ndim == 2 and rows.flags.aligned and has_whole_rows(rows):
-        return Table(rows.shape, *known[:2], (rows, known[2], rows.shape[1], None, None, None))
+    known, flags = _KNOWN.get(rows.dtype), rows.flags
+    if (
+        known is not None
+        and rows.ndim == 2
+        and flags.aligned
+        and (flags.c_contiguous or has_whole_rows(rows))
+    ):
+        chain, output, dtype_name = known
+        return Table(rows.shape, chain, output, (rows, dtype_name, rows.shape[1], None, None, None))
     if rows.ndim != 2:
         raise ShapeError(f"{op}: {name} has {rows.ndim} dimensions, expected 2")
     dtype = rows.dtype.newbyteorder("=")
@@ -61,6 +67,10 @@ def has_whole_rows(rows: Array) -> bool:
 
 
 def _quantized(op: str, name: str, table: Quantized) -> Table:
+    table._check_fresh()
+    known: Table | None = table._as_table
+    if known is not None:
+        return known
     if is_float(table.dtype):
         raise UnsupportedError(
             f"{op}: {name} is {table.dtype}, expected int8, uint8, int4, uint4, int2 or uint2"
@@ -70,7 +80,10 @@ def _quantized(op: str, name: str, table: Quantized) -> Table:
             f"{op}: {name} has scales of shape {table.scales.shape}, expected one for each row; "
             "quantize(..., axis=0) and quantize_table make those"
         )
-    table._check_fresh()
-    stored = table.stored if has_whole_rows(table.stored) else np.ascontiguousarray(table.stored)
+    shared = has_whole_rows(table.stored)
+    stored = table.stored if shared else np.ascontiguousarray(table.stored)
     numbers = [None if x is None else x.reshape(-1) for x in (table.scales, table.offsets, table.zero_points)]
-    return Table(table.shape, _SINGLE, _SINGLE, (stored, str(table.dtype), table.shape[1], *numbers))
+    made = Table(table.shape, SINGLE, SINGLE, (stored, str(table.dtype), table.shape[1], *numbers))
+    if shared:  # a copy of the values would be a layout, which nothing bounds here
+        table._as_table = made
+    return made

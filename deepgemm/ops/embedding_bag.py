@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ __all__ = ["embedding_bag"]
 
 Array = npt.NDArray[Any]
 
-_SINGLE = np.dtype(np.float32)
+_SINGLE = _tables.SINGLE
 # What kernels write themselves where the chain is float32; other dtypes are reached by one more pass.
 _WRITTEN = frozenset((_SINGLE, np.dtype(np.float16), bfloat16))
 
@@ -117,35 +117,54 @@ def embedding_bag(
     op = "embedding_bag"
     _bags.chosen(op, "mode", mode, _bags.MODES)
     _bags.chosen(op, "out_of_range", out_of_range, _bags.OUT_OF_RANGE)
-    several = _is_list_of_tables(table)
-    tables, features = [], []
-    for number, (one, ids, factors, padding) in enumerate(
-        _each(op, table, bags, weights, padding_idx) if several else [(table, bags, weights, padding_idx)]
-    ):
-        at = f"[{number}]" if several else ""
-        found = _tables.read(op, f"table{at}", one)
-        read = _bags.read(op, f"bags{at}", ids, include_last_offset)
-        read = _bags.with_weights(op, f"weights{at}", read, factors, found.chain, mode)
-        tables.append(found)
-        features.append((read, _bags.padding_row(op, padding, found.shape[0])))
-    chain, output = _dtypes(op, tables, dtype)
-    count = len(features[0][0].segments)
-    for number, (read, _) in enumerate(features):
-        if len(read.segments) != count:
-            raise ShapeError(f"{op}: bags[{number}] has {len(read.segments)} bags, but bags[0] has {count}")
-    written = output if output is chain or (chain == _SINGLE and output in _WRITTEN) else chain
-    result = np.empty((count, sum(found.shape[1] for found in tables)), written)
-    parts = [
-        (found.parts, *_bags.core_part(read), padding)
-        for found, (read, padding) in zip(tables, features, strict=True)
-    ]
+    if _is_list_of_tables(table):
+        each = _each(op, table, bags, weights, padding_idx)
+        features = [_feature(op, f"[{n}]", mode, include_last_offset, *one) for n, one in enumerate(each)]
+    else:
+        features = [_feature(op, "", mode, include_last_offset, table, bags, weights, padding_idx)]
+    chain, output = _dtypes(op, features, dtype)
+    written = output if output == chain or (chain is _SINGLE and output in _WRITTEN) else chain
+    result = np.empty(_shape(op, features), written)
+    parts = [feature.part for feature in features]
     isa = request.one_kernel_options(op, None, None, None).choice.isa
     outcome = _core.bags(mode, isa, parts, out_of_range, result)
     if not isinstance(outcome, str):
         number, position = outcome
-        where = f"bags[{number}]: " if several else ""
-        _bags.refuse_id(op, where, features[number][0], position, tables[number].shape[0])
+        found, read, at, _ = features[number]
+        _bags.refuse_id(op, f"bags{at}: " if at else "", read, position, found.shape[0])
     return result if written == output else rounded(result, output)
+
+
+class _Feature(NamedTuple):
+    """One table with its bags: which one of several, as messages say it, and what the core takes."""
+
+    table: _tables.Table
+    bags: _bags.Bags
+    at: str
+    part: tuple[Any, ...]
+
+
+def _feature(
+    op: str, at: str, mode: str, include_last_offset: bool, table: Any, ids: Any, weights: Any, padding: Any
+) -> _Feature:
+    names = (f"table{at}", f"bags{at}", f"weights{at}") if at else ("table", "bags", "weights")
+    found = _tables.read(op, names[0], table)
+    read = _bags.read(op, names[1], ids, include_last_offset)
+    read = _bags.with_weights(op, names[2], read, weights, found.chain, mode)
+    row = _bags.padding_row(op, padding, found.shape[0])
+    return _Feature(found, read, at, (found.parts, *_bags.core_part(read), row))
+
+
+def _shape(op: str, features: list[_Feature]) -> tuple[int, int]:
+    """Return the shape of the result: rows of all tables side by side."""
+    count, columns = len(features[0].bags.segments), 0
+    for feature in features:
+        if len(feature.bags.segments) != count:
+            raise ShapeError(
+                f"{op}: bags{feature.at} has {len(feature.bags.segments)} bags, but bags[0] has {count}"
+            )
+        columns += feature.table.shape[1]
+    return count, columns
 
 
 def _is_list_of_tables(table: Any) -> bool:
@@ -172,19 +191,21 @@ def _each(op: str, tables: Any, bags: Any, weights: Any, padding_idx: Any) -> li
 
 
 def _dtypes(
-    op: str, tables: list[_tables.Table], dtype: npt.DTypeLike | None
+    op: str, features: list[_Feature], dtype: npt.DTypeLike | None
 ) -> tuple[np.dtype[Any], np.dtype[Any]]:
     """Return the dtypes of the chains and of the result."""
-    chain = tables[0].chain
-    for number, found in enumerate(tables):
-        if found.chain != chain:
+    first = features[0].table
+    chain, output, alike = first.chain, first.output, True
+    for feature in features:
+        found = feature.table
+        if found.chain is not chain:
             raise DTypeError(
-                f"{op}: table[{number}] is summed in {found.chain}, but table[0] in {chain}: "
+                f"{op}: table{feature.at} is summed in {found.chain}, but table[0] in {chain}: "
                 "float64 tables go with float64 ones only"
             )
+        alike = alike and found.output is output
     if dtype is None:
-        alike = all(found.output == tables[0].output for found in tables)
-        return chain, tables[0].output if alike else chain
+        return chain, output if alike else chain
     output = canonical(dtype, f"{op}: dtype")
     if not is_float(output):
         raise DTypeError(f"{op}: dtype is {output}, expected a real floating dtype")

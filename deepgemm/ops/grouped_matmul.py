@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
+from .. import _core
 from ..dtypes import canonical
 from ..errors import DTypeError, FormatError, ShapeError
 from ..sparse.core import Factor
 from ..sparse.ragged import Ragged
 from ..sparse.validate import plain_array
+from . import _kernels as _kernels
 from . import _request as request
 from ._segment_products import Array, finished, is_native, multiply, readable, rows_of, written
 from .matmul import matmul
@@ -67,9 +69,11 @@ def grouped_matmul(
     -----
     O(rows k n). Each element is one chain of fused multiply-adds over ascending k, as in `matmul`: segment i
     of the result is ``matmul(ragged[i], weights[i])``. Dense products are cut by their work, not by segment,
-    so one long segment uses all threads; neighbours whose weight is the same memory are one product. Sparse
-    and quantised weights are multiplied one after the other, each by the plan that it keeps. The operation
-    is the one of MegaBlocks [1]_ without its blocks, and torch's `grouped_mm`.
+    so one long segment uses all threads; neighbours whose weight is the same memory are one product. Two
+    kinds of other weights are one call too, which shares segments between threads: quantised integers, kept
+    in panels (a layout), beside tokens of float32 or narrower; and small compressed rows or columns of the
+    tokens' dtype. All others are multiplied one after the other, each by the plan that it keeps. The
+    operation is the one of MegaBlocks [1]_ without its blocks, and torch's `grouped_mm`.
 
     References
     ----------
@@ -93,7 +97,7 @@ def grouped_matmul(
     inner, columns = _check_shapes(ragged, matrices)
     flat = _flat(ragged)
     if isinstance(matrices, list) and any(isinstance(matrix, Factor) for matrix in matrices):
-        values = _one_by_one(flat, matrices, columns, wanted)
+        values = _kept(flat, matrices, columns, wanted)
     else:
         values = _dense(flat, matrices, inner, columns, wanted)
     segments = ragged._segments.packed()
@@ -189,26 +193,58 @@ def _common_dtype(flat: Ragged, matrices: Array | list[Any]) -> np.dtype[Any]:
     return matrices[0].dtype if matrices else flat.dtype
 
 
-def _one_by_one(flat: Ragged, matrices: list[Any], columns: int, wanted: request.Options) -> Array:
-    """Return the products with weights that keep plans of their own."""
-    outputs = []
-    for number, matrix in enumerate(matrices):
-        named = request.named_output(flat, matrix, wanted.dtype)
-        _, output = request.output_dtype(
-            OP, flat.dtype, request.arithmetic_dtype(matrix), matrix.shape[0], named
-        )
-        outputs.append(output)
-        if output != outputs[0]:
-            raise DTypeError(
-                f"{OP}: the product of segment {number} is {output}, but that of segment 0 is {outputs[0]}; "
-                "dtype= makes them alike"
-            )
-    values = np.empty((flat.total, columns), outputs[0])
+def _kept(flat: Ragged, matrices: list[Any], columns: int, wanted: request.Options) -> Array:
+    """Return the products with weights that are not all dense: in one call, or each by a plan of its own."""
+    chain, output = _common_output(flat, matrices, wanted)
+    values = np.empty((flat.total, columns), output)
+    members = _members(flat, matrices, chain, output, wanted)
+    if members is not None:
+        left = rows_of(flat, readable(flat.values, chain))
+        out = ("rows", values, flat._segments.packed().offsets, None)
+        _core.ragged_products(members, left, out, request.thread_count(wanted))
+        return values
     begin = 0
     for rows, matrix in zip(flat, matrices, strict=True):
         if len(rows):
             values[begin : begin + len(rows)] = matmul(
-                rows, matrix, dtype=outputs[0], threads=wanted.threads, kernel=wanted.choice.isa
+                rows, matrix, dtype=output, threads=wanted.threads, kernel=wanted.choice.isa
             )
         begin += len(rows)
     return values
+
+
+def _common_output(
+    flat: Ragged, matrices: list[Any], wanted: request.Options
+) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """Return the accumulator of the first product, and the output dtype that all of them share."""
+    first: dict[Any, int] = {}  # of each kind of weight, which segment has it
+    for number, matrix in enumerate(matrices):
+        first.setdefault((type(matrix), matrix.dtype), number)
+    found = []
+    for number in first.values():
+        matrix = matrices[number]
+        named = request.named_output(flat, matrix, wanted.dtype)
+        stored = request.arithmetic_dtype(matrix)
+        found.append(request.output_dtype(OP, flat.dtype, stored, matrix.shape[0], named))
+        if found[-1][1] != found[0][1]:
+            raise DTypeError(
+                f"{OP}: the product of segment {number} is {found[-1][1]}, "
+                f"but that of segment 0 is {found[0][1]}; dtype= makes them alike"
+            )
+    return found[0]
+
+
+def _members(
+    flat: Ragged, matrices: list[Any], chain: np.dtype[Any], output: np.dtype[Any], wanted: request.Options
+) -> list[tuple[_core.Product, bool, int]] | None:
+    """Return what the core runs in one call, None if a weight has no such product."""
+    members = []
+    for rows, matrix in zip(flat.lengths.tolist(), matrices, strict=True):
+        if not isinstance(matrix, Factor):
+            return None
+        matrix._check_fresh()
+        found = _kernels.member(matrix, flat.dtype, output, chain, wanted.choice.isa)
+        if found is None:
+            return None
+        members.append((found.product, found.turned, int(rows * found.work)))
+    return members

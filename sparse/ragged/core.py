@@ -68,7 +68,9 @@ class Stored(Shared):
         return self._trusted(self._values[self._segments.rows()], self._segments.packed())
 
     def _take_fingerprint(self) -> int:
-        return _core.fingerprint(self._values.reshape(-1), *self._segments.parts)
+        values = self._values
+        flat = values if values.ndim == 1 else values.reshape(-1)
+        return _core.fingerprint(flat, *self._segments.parts)
 
     # What it is
 

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from ... import _core
 from ...dtypes import canonical
 from ...errors import FormatError, ShapeError
-from ..core import in_units
 from ..indexing import is_int
 from ..shared import Shared, picklable
 from ..validate import frozen, index_array, plain_array
@@ -21,6 +20,7 @@ from .padding import scalar_of
 from .products import Products
 from .ragged import Ragged
 from .segments import Segments, offsets_of, spans
+from .text import matrix_html, matrix_text
 
 if TYPE_CHECKING:
     Array = npt.NDArray[Any]
@@ -180,15 +180,10 @@ class RaggedMatrix(Shared, Products):
         return len(self._rows)
 
     def __repr__(self) -> str:
-        if len(self):
-            shapes = [f"{f(self._rows)} × {f(self._cols)}" for f in (np.min, np.max)]
-            text = " to ".join(dict.fromkeys(shapes))
-        else:
-            text = "none"
-        return (
-            f"{type(self).__name__}(segments={len(self)}, elements={self.size}, dtype={self.dtype}, "
-            f"shapes={text}, memory={in_units(self.nbytes)})"
-        )
+        return matrix_text(self)
+
+    def _repr_html_(self) -> str:
+        return matrix_html(self)
 
     def __setitem__(self, key: object, value: object) -> NoReturn:
         raise TypeError(f"{type(self).__name__} is immutable; with_values() gives it other values")

@@ -262,7 +262,7 @@ class Operations(Stored):
 
     def _reduced(self, operation: str, values: Array, dtype: npt.DTypeLike | None = None) -> Array:
         out = np.empty((len(self), *values.shape[1:]), dtype or values.dtype)
-        _core.segments(operation, forced_isa(), self.offsets, self._explicit_lengths(), values, out)
+        _core.segments(operation, forced_isa(operation), self.offsets, self._explicit_lengths(), values, out)
         return out
 
     def _explicit_lengths(self) -> Array | None:
@@ -318,7 +318,7 @@ def _filled(
     operation: str, offsets: Array, lengths: Array | None, values: Array, epsilon: float = 0.0
 ) -> Array:
     out = np.empty_like(values)
-    _core.segments(operation, forced_isa(), offsets, lengths, values, out, epsilon)
+    _core.segments(operation, forced_isa(operation), offsets, lengths, values, out, epsilon)
     return out
 
 

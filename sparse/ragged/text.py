@@ -1,4 +1,4 @@
-"""How a ragged array shows itself: a line of text, and for notebooks a card with a picture of its lengths."""
+"""How ragged values show themselves: a line of text, and for notebooks a card with a picture of sizes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from ..core import in_units
 from ..thumbnail import spread
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from .core import Stored
+    from .matrix import RaggedMatrix
 
 _STEPS = 80  # of the picture
-_SAMPLE = 1 << 16  # lengths looked at for it
+_SAMPLE = 1 << 16  # sizes looked at for it
 
 
 def text(array: Stored) -> str:
@@ -39,6 +42,29 @@ def html(array: Stored) -> str:
     return card(f"{type(array).__name__}, {array.dtype}", facts, _picture(array))
 
 
+def matrix_text(array: RaggedMatrix) -> str:
+    """Return the line that `repr` shows of matrices."""
+    return (
+        f"{type(array).__name__}(segments={len(array)}, elements={array.size}, dtype={array.dtype}, "
+        f"shapes={_shapes(array)}, memory={in_units(array.nbytes)})"
+    )
+
+
+def matrix_html(array: RaggedMatrix) -> str:
+    """Return the card that notebooks show of matrices."""
+    facts = [
+        ("segments", f"{len(array):,}"),
+        ("elements", f"{array.size:,}"),
+        ("shapes", _shapes(array)),
+        ("memory", in_units(array.nbytes)),
+    ]
+    picture = ""
+    if array.size:
+        largest = int(array.rows.max()) * int(array.cols.max())
+        picture = _area(np.diff(array.offsets), largest, "sizes", "matrices")
+    return card(f"{type(array).__name__}, {array.dtype}", facts, picture)
+
+
 def _range(array: Stored) -> str:
     if not len(array):
         return "none"
@@ -46,17 +72,26 @@ def _range(array: Stored) -> str:
     return str(least) if least == array.max_length else f"{least} to {array.max_length}"
 
 
+def _shapes(array: RaggedMatrix) -> str:
+    if not len(array):
+        return "none"
+    shapes = [f"{f(array.rows)} × {f(array.cols)}" for f in (np.min, np.max)]
+    return " to ".join(dict.fromkeys(shapes))
+
+
 def _picture(array: Stored) -> str:
-    """Return the lengths in descending order as an area, within the rectangle that a padded batch fills."""
-    if not array.total:
-        return ""
-    lengths = np.sort(array.lengths[spread(len(array), _SAMPLE)])[::-1]
-    edges = np.linspace(0, len(lengths), min(_STEPS, len(lengths)) + 1).astype(np.int64)
-    steps = np.add.reduceat(lengths, edges[:-1], dtype=np.float64) / np.diff(edges)
-    wasted = 1 - array.total / (len(array) * array.max_length)
+    return _area(array.lengths, array.max_length, "lengths", "segments") if array.total else ""
+
+
+def _area(sizes: npt.NDArray[np.integer], largest: int, what: str, of: str) -> str:
+    """Return sizes in descending order as an area, within the rectangle that a padded batch fills."""
+    wasted = 1 - int(sizes.sum(dtype=np.int64)) / (len(sizes) * largest)
+    seen = np.sort(sizes[spread(len(sizes), _SAMPLE)])[::-1]
+    edges = np.linspace(0, len(seen), min(_STEPS, len(seen)) + 1).astype(np.int64)
+    steps = np.add.reduceat(seen, edges[:-1], dtype=np.float64) / np.diff(edges)
     return profile(
         steps.tolist(),
-        f"lengths of the segments, longest first; the shaded rest, {wasted:.0%}, is what padding would add",
-        f"lengths, longest first; padded, {wasted:.0%} would be waste",
-        float(array.max_length),
+        f"{what} of the {of}, largest first; the shaded rest, {wasted:.0%}, is what padding would add",
+        f"{what}, largest first; padded, {wasted:.0%} would be waste",
+        float(largest),
     )

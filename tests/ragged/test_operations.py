@@ -300,6 +300,23 @@ def test_refusals():
             getattr(stale, operation)()
 
 
+@pytest.mark.parametrize(
+    ("kernel", "error", "message"),
+    [
+        ("csr_tiled", dg.UnsupportedError, "DEEPGEMM_KERNEL cannot be obeyed, .* has one kernel only"),
+        ("avx512_fp16", dg.UnsupportedError, "DEEPGEMM_KERNEL cannot be obeyed, .* has one kernel only"),
+        ("avx1024_x", dg.UnsupportedError, "DEEPGEMM_KERNEL cannot be obeyed"),
+        ("no kernel", ValueError, "DEEPGEMM_KERNEL is 'no kernel'"),
+    ],
+)
+def test_kernels_of_other_operations_cannot_be_forced(kernel, error, message, monkeypatch):
+    r = dg.Ragged([[1.0, 2.0], [3.0]])
+    monkeypatch.setenv("DEEPGEMM_KERNEL", kernel)
+    for operation in ("sum", "max", "softmax", "layer_norm"):
+        with pytest.raises(error, match=message):
+            getattr(r, operation)()
+
+
 @pytest.mark.parametrize("isa", ISAS)
 def test_a_forced_isa_runs(isa):
     values, out = np.ones(3, np.float32), np.zeros(1, np.float32)

@@ -136,6 +136,75 @@ def test_neighbours_that_share_a_weight():
     check_grouped(r, [one, one, two, two, one, *[two] * (len(r) - 5)])
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("lengths", [LENGTHS, (1, 1, 1), (0, 0), (300, 5)], ids=str)
+def test_quantised_weights_in_one_call(lengths, isa, threads):
+    for width, columns in ((1, 1), (40, 70)):
+        dense = [random_values(f"W{i}", (width, columns), "f4") for i in range(len(lengths))]
+        kinds = [
+            lambda w: dg.quantize(w, "int8", axis=1),
+            lambda w: dg.quantize(w, "uint4", axis=1, group_size=32, symmetric=False),
+            lambda w: dg.quantize(w.T, "uint8", axis=0, symmetric=False).T,
+            lambda w: dg.quantize(w, "int4"),
+        ]
+        weights = [kinds[i % 4](w) for i, w in enumerate(dense)]
+        with dg.threads(threads):
+            for dtype in ("f4", "f2", dtypes.bfloat16):
+                r = rows(dtype, width, lengths, gaps=dtype == "f2")
+                found = dg.grouped_matmul(r, weights, kernel=isa)
+                assert_same(found.values, reference.grouped_matmul(r, weights))
+                assert all(w._member.product.isa == isa for w, n in zip(weights, lengths, strict=True) if n)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", ["f4", "f8", "F", "D"])
+def test_sparse_weights_in_one_call(dtype, isa, threads):
+    for lengths, width, columns in ((LENGTHS, 40, 70), ((1, 0), 1, 1), ((300, 5), 64, 33), ((2, 3), 0, 4)):
+        r = rows(dtype, width, lengths, gaps=width == 40)
+        weights = []
+        for i in range(len(lengths)):
+            w = random_values(f"W{i}", (width, columns), dtype)
+            w[random_values(f"z{i}", w.shape, "f4") < 0.3] = 0
+            weights.append(dg.CSR(w) if i % 2 else dg.CSC(w))
+        with dg.threads(threads):
+            found = dg.grouped_matmul(r, weights, kernel=isa)
+        assert_same(found.values, reference.grouped_matmul(r, weights))
+        assert all(w._member.product.isa == isa for w in weights)
+
+
+def test_weights_that_stay_with_their_plans():
+    r = rows("f4", 150, (3, 4))
+    large = [dg.CSR(random_values(f"W{i}", (150, 150), "f4")) for i in range(2)]
+    others = [dg.CSR(np.eye(150)).tocoo().astype("f4"), dg.quantize(np.eye(150, dtype="f4"), "float8_e4m3fn")]
+    for weights in (large, others, [large[0], others[1]]):
+        check_grouped(r, weights)
+        assert all(w._member is None for w in weights)
+
+
+def test_evicted_panels_are_built_again(monkeypatch):
+    r, weight = rows("f4", 64, (3, 4)), dg.quantize(random_values("W", (64, 64), "f4"), "int8", axis=1)
+    check_grouped(r, [weight, weight])
+    assert any(name.startswith("panels:right") for name in weight._layouts.names())
+    weight._layouts._drop(next(iter(weight._layouts.names())))
+    assert weight._member is None
+    check_grouped(r, [weight, weight])
+
+
+def test_the_core_refuses_products_that_do_not_fit():
+    r, weight = rows("f4", 8, (3, 4)), dg.quantize(random_values("W", (8, 8), "f4"), "int8", axis=1)
+    dg.grouped_matmul(r, [weight, weight])
+    product = (weight._member.product, False, 1)
+    left, out = ("rows", r.values, r.offsets, None), ("rows", np.empty((7, 8), "f4"), r.offsets, None)
+    with pytest.raises(dg.FormatError, match="unequal numbers of segments"):
+        _core.ragged_products([product], left, out, 1)
+    for wrong in (("rows", np.empty((7, 8)), r.offsets, None),
+                  ("rows", np.empty((7, 8), "f4"), np.array([0, 2, 7]), None)):  # fmt: skip
+        with pytest.raises(dg.FormatError, match="segment 0 does not fit its product"):
+            _core.ragged_products([product, product], left, wrong, 1)
+
+
 def test_weights_that_are_sparse_or_quantised():
     r = rows("f4", 32)
     dense = random_values("w", (len(r), 32, 8), "f4")

@@ -110,3 +110,34 @@ def test_bad_input():
     moved = np.roll(groups.tokens.lengths, 1)
     with pytest.raises(dg.ShapeError, match=r"segment \d has \d+ rows, but expert \d has \d+ tokens"):
         groups.combine(dg.Ragged(groups.tokens.values, lengths=moved))
+
+
+@pytest.mark.parametrize("softmax", ["chosen", "all"])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", dtypes.bfloat16], ids=str)
+@pytest.mark.parametrize(("n", "experts", "k"), [(0, 4, 2), (1, 1, 1), (37, 8, 2), (20, 17, 17), (9, 64, 6)])
+def test_gating_is_as_stated(n, experts, k, dtype, softmax):
+    scores = np.round(random_values("s", (n, experts), dtype).astype("f4") * 4).astype(dtype)  # with ties
+    if n > 5:
+        scores[3, 0], scores[4], scores[5, -1] = np.nan, -np.inf, np.inf
+    for given in (scores, np.asfortranarray(scores), scores[::-1][::-1]):
+        ids, weights = dg.topk_gating(given, k, softmax=softmax)
+        wanted_ids, wanted = reference.topk_gating(scores, k, softmax)
+        assert_same(ids, wanted_ids)
+        assert weights.dtype == scores.dtype
+        assert_same(weights, wanted)
+
+
+def test_gating_refuses_what_it_cannot_do():
+    scores = np.zeros((3, 4))
+    with pytest.raises(dg.ShapeError, match="topk_gating: scores has 1 dimensions, expected 2"):
+        dg.topk_gating(scores[0], 1)
+    for wrong in (scores.astype(int), scores.astype(complex)):
+        with pytest.raises(dg.DTypeError, match="topk_gating: scores has dtype"):
+            dg.topk_gating(wrong, 1)
+    for k in (0, 1.5, "2"):
+        with pytest.raises(ValueError, match="topk_gating: k is"):
+            dg.topk_gating(scores, k)
+    with pytest.raises(ValueError, match="topk_gating: k is 5, but there are 4 experts"):
+        dg.topk_gating(scores, 5)
+    with pytest.raises(ValueError, match="topk_gating: softmax is 'both', expected one of: chosen, all"):
+        dg.topk_gating(scores, 1, softmax="both")

@@ -164,7 +164,7 @@ class QuantizedPanels(_Narrow):
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
         once, threads = self.seconds(problem, machine, isa)
-        name = _layout(problem, isa)
+        name = f"panels:{problem.fixed}:{isa}"
         held = name in problem.fixed_spec.layouts
         conversion = 0.0 if held else self.packing(problem) / threads
         return Cost(once, conversion, 0, self.nbytes(problem), threads, name)
@@ -179,10 +179,7 @@ class QuantizedPanels(_Narrow):
 
     def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
         fixed: Quantized = left if problem.fixed == "left" else right
-        weights = fixed if problem.fixed == "right" else fixed.T
-        name = _layout(problem, isa or _core.best_isa())
-        panels = fixed._layouts.get_or_build(name, lambda: Panels(_integers(weights, isa, True)))
-        return _executable(problem, panels.core)
+        return _executable(problem, panels(fixed, problem.fixed, isa).core)
 
 
 class QuantizedInPlace(QuantizedPanels):
@@ -219,8 +216,11 @@ def _executable(problem: Problem, matrix: _core.Narrow) -> Executable:
     return Executable(_core.narrow_product(matrix, other, out), transposed=problem.fixed == "left")
 
 
-def _layout(problem: Problem, isa: str) -> str:
-    return f"panels:{problem.fixed}:{isa}"
+def panels(fixed: Quantized, side: str, isa: str | None) -> Panels:
+    """Return the layout of weights that stand on one side of a product, built if missing."""
+    weights = fixed if side == "right" else fixed.T
+    name = f"panels:{side}:{isa or _core.best_isa()}"
+    return fixed._layouts.get_or_build(name, lambda: Panels(_integers(weights, isa, True)))
 
 
 def _integers(weights: Quantized, isa: str | None, pack: bool) -> _core.Narrow:
