@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <string_view>
 
 #include "bindings/bound.h"
+#include "bindings/terms.h"
 #include "core/gemm_stack.h"
 #include "core/parallel.h"
 
@@ -131,56 +131,11 @@ bool environment_asks() {
   return false;
 }
 
-// (alpha, beta, addend, scale, bias, activation), as deepgemm/ops/_epilogue.py makes it.
-struct Terms {
-  Epilogue plain;
-  py::object addend, scale, bias;
-
-  Terms() = default;
-  explicit Terms(const py::object& given) {
-    if (given.is_none()) return;
-    const auto terms = given.cast<py::tuple>();
-    plain.alpha = terms[0].cast<double>();
-    plain.beta = terms[1].cast<double>();
-    addend = terms[2];
-    scale = terms[3];
-    bias = terms[4];
-    const auto name = terms[5].cast<std::string>();
-    const auto* found = std::find(std::begin(kActivations), std::end(kActivations), name);
-    if (found == std::end(kActivations)) throw py::value_error("no such activation");
-    plain.activation = static_cast<Activation>(found - std::begin(kActivations));
-  }
-
-  // `place` turns an array of the chain's dtype into a view or a stack.
-  template <class View, class Place>
-  static View placed(const py::object& term, DType chain, const Place& place) {
-    if (!term || term.is_none()) return {};
-    if (stored_dtype(term.cast<py::array>().dtype()) != chain ||
-        !has_element_strides(term.ptr(), static_cast<std::int64_t>(size_of(chain)))) {
-      raise("DTypeError", "the terms of an epilogue have the dtype of the chain");
-    }
-    return place(term.ptr());
-  }
-
- private:
-  static constexpr std::string_view kActivations[] = {"", "relu", "gelu", "gelu_tanh", "silu"};
-};
-
-StackedTerms stacked(const Arranged& arranged, const Terms& terms, DType chain) {
-  const auto place = [&](PyObject* term) { return arranged.members(term, chain); };
-  StackedTerms result{terms.plain, Terms::placed<Stack>(terms.addend, chain, place),
-                      Terms::placed<Stack>(terms.scale, chain, place),
-                      Terms::placed<Stack>(terms.bias, chain, place)};
-  result.terms.addend = result.addend.first;
-  result.terms.scale = result.scale.first;
-  result.terms.bias = result.bias.first;
-  return result;
-}
-
 Status multiply(const Arranged& arranged, PyObject* result, const GemmTypes& types, Isa isa, int threads,
                 const Terms& terms = {}) {
   const Stack c = arranged.members(result, types.out);
-  const StackedTerms after = stacked(arranged, terms, types.chain);
+  const StackedTerms after =
+      terms.stacked(types.chain, [&](PyObject* term) { return arranged.members(term, types.chain); });
   const auto run = [&](int most) {
     return gemm_stack(arranged.left, arranged.right, c, types, isa, most, after);
   };
@@ -193,15 +148,6 @@ DenseView rows_of(PyObject* array, DType dtype) {
   return view_of(array, static_cast<std::int64_t>(size_of(dtype)), true);
 }
 
-Epilogue placed(const Terms& terms, DType chain) {
-  const auto place = [&](PyObject* term) { return rows_of(term, chain); };
-  Epilogue after = terms.plain;
-  after.addend = Terms::placed<DenseView>(terms.addend, chain, place);
-  after.scale = Terms::placed<DenseView>(terms.scale, chain, place);
-  after.bias = Terms::placed<DenseView>(terms.bias, chain, place);
-  return after;
-}
-
 void finish_dense(const py::object& isa, const py::array& from, const py::array& out,
                   const py::object& epilogue, int threads) {
   const DType chain = stored_dtype(from.dtype()), stored = stored_dtype(out.dtype());
@@ -209,20 +155,11 @@ void finish_dense(const py::object& isa, const py::array& from, const py::array&
   if ((chain != DType::f32 && chain != DType::f64) || (stored != chain && !rounded)) {
     raise("DTypeError", "no native epilogue of these dtypes");
   }
-  const Epilogue after = placed(Terms(epilogue), chain);
+  const Epilogue after = Terms(epilogue).placed(chain, [&](PyObject* term) { return rows_of(term, chain); });
   const DenseView x = rows_of(from.ptr(), chain), y = rows_of(out.ptr(), stored);
   const Isa highest = isa_or_best(isa);
   const ReleaseGil released;
   finish(x, y, {chain, chain, stored, chain}, after, highest, threads > 0 ? threads : parallel::limit());
-}
-
-std::unique_ptr<BoundProduct> with_epilogue(const BoundProduct& product, const py::object& epilogue) {
-  const Epilogue after = placed(Terms(epilogue), product.dtype);
-  auto made = std::make_unique<BoundProduct>(product);
-  made->product = product.product->with_epilogue(after);
-  if (made->product == nullptr) raise("UnsupportedError", "this kernel has no epilogue");
-  made->owners.push_back(epilogue);
-  return made;
 }
 
 bool apart(PyObject* a, PyObject* b) {
@@ -316,7 +253,6 @@ void add_dense(py::module_& module) {
              py::arg("out"), py::arg("threads"), py::arg("epilogue") = py::none());
   module.def("finish_dense", &finish_dense, py::arg("isa"), py::arg("product"), py::arg("out"),
              py::arg("epilogue"), py::arg("threads"));
-  module.def("with_epilogue", &with_epilogue, py::arg("product"), py::arg("epilogue"));
   module.def("serves_dense", &serves_dense, py::arg("left"), py::arg("right"), py::arg("out"));
 }
 

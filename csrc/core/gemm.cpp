@@ -86,12 +86,25 @@ Status gemm(const DenseView& a, const PackedMatrix& b, const DenseView& c, const
 void finish(const DenseView& from, const DenseView& to, const GemmTypes& types, const Epilogue& terms,
             Isa highest, int threads) {
   constexpr std::int64_t kElementsPerTask = 1 << 14;
+  // Lanes run along rows: those of a column, or of columns whose elements are adjacent, along it.
+  if (to.rows > 1 && (to.cols == 1 || (to.row_stride == 1 && to.col_stride != 1))) {
+    return finish(from.transposed(), to.transposed(), types, terms.transposed(), highest, threads);
+  }
   const FoundKernel epilogue = find_kernel(KernelId::epilogue, types.out, IndexType::i32, highest);
-  const EpilogueArgs args{from, to, terms};
-  const std::int64_t tasks =
-      std::min(parallel::task_count(threads, to.rows * to.cols, kElementsPerTask), to.rows);
+  const std::int64_t wanted = parallel::task_count(threads, to.rows * to.cols, kElementsPerTask);
+  const bool by_rows = to.rows >= to.cols;
+  const std::int64_t extent = by_rows ? to.rows : to.cols, tasks = std::min(wanted, extent);
+  const std::int64_t size = bytes_of(types.chain);
   parallel::run(threads, tasks, [&](std::int64_t task, int thread) {
-    epilogue.run(&args, to.rows * task / tasks, to.rows * (task + 1) / tasks, thread, nullptr);
+    const std::int64_t begin = extent * task / tasks, end = extent * (task + 1) / tasks;
+    if (by_rows) {
+      const EpilogueArgs args{from, to, terms};
+      return epilogue.run(&args, begin, end, thread, nullptr);
+    }
+    const EpilogueArgs args{window(from, 0, to.rows, begin, end - begin, size),
+                            window(to, 0, to.rows, begin, end - begin, bytes_of(types.out)),
+                            terms.from(0, begin, size)};
+    epilogue.run(&args, 0, to.rows, thread, nullptr);
   });
 }
 

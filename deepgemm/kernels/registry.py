@@ -82,7 +82,8 @@ class Kernel:
     quantized : bool
         Whether it reads quantised operands; other kernels are not asked where there is one.
     epilogues : bool
-        Whether its products take an epilogue, see `csrc/core/epilogue.h`.
+        Whether its products do an epilogue themselves (`csrc/core/epilogue.h`) before they round; over the
+        results of others goes one more pass.
     summary : str
         One line for `show_kernels()`.
     """

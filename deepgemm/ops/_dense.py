@@ -11,10 +11,11 @@ from .. import _core
 from ..config import Settings
 from ..errors import DTypeError, FormatError, ShapeError, UnsupportedError
 from ..planner.decision import log
+from ..planner.ending import Placed
 from ..planner.report import Report
 from ..rounding import rounded
 from . import _request as request
-from ._epilogue import Epilogue, Placed
+from ._epilogue import Epilogue
 
 __all__ = ["check_out", "multiply"]
 

@@ -21,7 +21,7 @@ from . import _kernels as _kernels
 from . import _request as request
 from . import _specs as specs
 from . import batch
-from ._epilogue import epilogue_of
+from ._epilogue import ending_of, epilogue_of
 from ._sparse_product import limit_plan
 from .matmul import dense_fixed
 
@@ -39,6 +39,7 @@ def plan(
     kernel: str | None = None,
     reproducible: bool = True,
     alpha: float | None = None,
+    beta: float | None = None,
     scale: Any = None,
     bias: Any = None,
     activation: str | None = None,
@@ -59,12 +60,16 @@ def plan(
     dtype, threads, kernel, reproducible
         As for `matmul`.
     alpha, scale, bias, activation
-        What follows each product, as for `matmul`; of two dense operands only. The plan keeps its own copy.
+        What follows each product whose result is dense, as for `matmul`. The plan keeps its own copy.
+    beta : float, optional
+        Factor of the C that calls bring, where they name none. To be given where kernels round to a dtype
+        narrower than the accumulator, and C is to be added before.
 
     Returns
     -------
     Plan
-        `p(other)` and `p(other, out=Y)` multiply; `p.explain()` tells why the kernel was chosen.
+        `p(other)`, `p(other, out=Y)` and `p(other, C=C, beta=b)` multiply; `p.explain()` tells why the kernel
+        was chosen.
 
     Raises
     ------
@@ -87,8 +92,11 @@ def plan(
     >>> q(np.ones((2, 3)))
     array([[ 1.,  0., -1.],
            [ 1.,  0., -1.]])
+    >>> q(np.ones((2, 3)), C=[[10.0], [20.0]], beta=2)
+    array([[21., 20., 19.],
+           [41., 40., 39.]])
     """
-    ending = epilogue_of("plan", alpha, None, None, scale, bias, activation)
+    epilogue = epilogue_of("plan", alpha, beta, None, scale, bias, activation, awaits=True)
     env = request.current_settings()
     wanted = request.options("plan", dtype, threads, kernel, reproducible, env)
     if fixed not in (None, "left", "right"):
@@ -115,10 +123,9 @@ def plan(
     side, structures = _fixed_side(left, right, fixed, reuse, machine, wanted)
     if reuse is not None and stack and stack[-2:] == (right if side == "left" else left).shape:
         reuse *= math.prod(stack[:-2])
-    if ending is not None and (isinstance(left, Factor) or isinstance(right, Factor)):
+    if epilogue is not None and isinstance(left, SparseArray) and isinstance(right, SparseArray):
         raise UnsupportedError(
-            f"plan: {ending} can follow the product of two dense operands; beside a sparse or quantised one "
-            "matmul takes them"
+            f"plan: {epilogue} follows dense results; that of two sparse operands is sparse"
         )
     problem = request.problem_of(
         "matmul",
@@ -130,10 +137,10 @@ def plan(
         reuse=reuse,
         structures=structures,
         stack=stack,
-        epilogue="" if ending is None else str(ending),
+        epilogue="" if epilogue is None else str(epilogue),
     )
-    terms = None if ending is None else ending.kept(problem)
-    made = build(decide(problem, machine), left, right, FOR_GOOD, wanted.threads, env, terms)
+    ending = ending_of(problem, epilogue)
+    made = build(decide(problem, machine), left, right, FOR_GOOD, wanted.threads, env, ending)
     return limit_plan(made, env)
 
 

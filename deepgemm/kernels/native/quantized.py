@@ -68,6 +68,7 @@ class Dequantized(Kernel):
     """Dequantises the whole operand once and keeps it, as a layout or packed in the plan."""
 
     name = "dequantized"
+    epilogues = True
     summary = "dense × quantised: dequantised once (a bought layout), then the dense kernel"
     quantized = True
 
