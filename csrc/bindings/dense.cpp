@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
+#include <optional>
+#include <utility>
 
 #include "bindings/bound.h"
 #include "bindings/terms.h"
@@ -20,6 +23,8 @@ constexpr std::size_t kMostAxes = 64;  // of NumPy's arrays
 // Multiply-adds up to which a product of two matrices is not looked at by the planner: to look for zeros in
 // operands takes a hundredth of the time of a larger one, and there is nothing else to choose.
 constexpr std::int64_t kMostUnplanned = std::int64_t{1} << 24;
+// The same for narrow operands, where there are kernels to choose from: a plan takes as long as so many.
+constexpr std::int64_t kMostUnplannedNarrow = std::int64_t{1} << 19;
 // Below this many multiply-adds a kernel is over sooner than another thread could take the interpreter.
 constexpr std::int64_t kLeastReleased = std::int64_t{1} << 14;
 
@@ -90,26 +95,47 @@ struct Arranged {
   bool left_is_vector = false;
 };
 
-// The dtype of an array that products compute in, by its number; ml_dtypes' are looked up elsewhere.
-bool computed_dtype(PyObject* array, DType& dtype) {
+// The number that NumPy gave bfloat16, which belongs to ml_dtypes, when it was registered.
+int bfloat16_number = -1;
+
+// The dtype of an array that products read or make, by its number: asking for its name takes microseconds.
+bool plain_dtype(PyObject* array, DType& dtype) {
+  using Numbers = py::detail::npy_api;
   const auto* descr = reinterpret_cast<const py::detail::PyArrayDescr_Proxy*>(fields(array).descr);
-  if (descr->byteorder != '=') return false;
-  switch (descr->type_num) {
-    case py::detail::npy_api::NPY_FLOAT_:
-      dtype = DType::f32;
+  if (descr->byteorder != '=' && descr->byteorder != '|') return false;
+  constexpr int kHalf = 23;  // NPY_HALF
+  constexpr std::pair<int, DType> kNumbers[] = {{Numbers::NPY_FLOAT_, DType::f32},
+                                                {Numbers::NPY_DOUBLE_, DType::f64},
+                                                {kHalf, DType::f16},
+                                                {Numbers::NPY_BYTE_, DType::i8},
+                                                {Numbers::NPY_UBYTE_, DType::u8},
+                                                {Numbers::NPY_CFLOAT_, DType::c64},
+                                                {Numbers::NPY_CDOUBLE_, DType::c128},
+                                                {Numbers::NPY_INT_, DType::i32},
+                                                {Numbers::NPY_INT64_, DType::i64}};
+  for (const auto& [number, known] : kNumbers) {
+    if (descr->type_num == number) {
+      dtype = known;
       return true;
-    case py::detail::npy_api::NPY_DOUBLE_:
-      dtype = DType::f64;
-      return true;
-    case py::detail::npy_api::NPY_CFLOAT_:
-      dtype = DType::c64;
-      return true;
-    case py::detail::npy_api::NPY_CDOUBLE_:
-      dtype = DType::c128;
-      return true;
-    default:
-      return false;
+    }
   }
+  dtype = DType::bf16;
+  return descr->type_num == bfloat16_number;
+}
+
+// The dtypes of a product of two arrays for which the caller asks nothing, where it has one kernel only: of
+// one floating dtype, or of 8-bit integers, whose inner length decides between 32 and 64 bits.
+std::optional<GemmTypes> plain_types(DType left, DType right, std::int64_t inner) {
+  const auto integer = [](DType t) { return t == DType::i8 || t == DType::u8; };
+  if (integer(left) && integer(right)) {
+    const auto magnitude = [](DType t) -> std::int64_t { return t == DType::i8 ? 128 : 255; };
+    const bool fits =
+        inner <= std::numeric_limits<std::int32_t>::max() / (magnitude(left) * magnitude(right));
+    return GemmTypes{left, right, fits ? DType::i32 : DType::i64, DType::i32};
+  }
+  if (left != right || left >= DType::i32) return std::nullopt;
+  const bool half = left == DType::f16 || left == DType::bf16;
+  return GemmTypes{left, right, left, half ? DType::f32 : left};
 }
 
 // Whether the environment asks for something that the planner has to see: all that it may ask for but where
@@ -170,7 +196,7 @@ bool apart(PyObject* a, PyObject* b) {
 // Whether an array can take the result without a further question.
 bool takes(PyObject* out, const Arranged& arranged, DType dtype, PyObject* left, PyObject* right) {
   DType own;
-  if (!is_plain_array(out) || !is_writeable(out) || !computed_dtype(out, own) || own != dtype) return false;
+  if (!is_plain_array(out) || !is_writeable(out) || !plain_dtype(out, own) || own != dtype) return false;
   const auto& f = fields(out);
   if (f.nd != static_cast<int>(arranged.axes) || !has_element_strides(out, size_of(dtype))) return false;
   for (int d = 0; d < f.nd; ++d) {
@@ -179,29 +205,36 @@ bool takes(PyObject* out, const Arranged& arranged, DType dtype, PyObject* left,
   return apart(out, left) && apart(out, right);
 }
 
+py::dtype dtype_of_result(const GemmTypes& types, PyObject* left) {
+  if (types.out == DType::i32) return py::dtype::of<std::int32_t>();
+  if (types.out == DType::i64) return py::dtype::of<std::int64_t>();
+  return py::reinterpret_borrow<py::dtype>(reinterpret_cast<PyObject*>(fields(left).descr));
+}
+
 // (left, right, out or None). NotImplemented sends the caller to the way that checks, converts and plans.
 PyObject* multiply_plain(PyObject*, PyObject* const* args, Py_ssize_t count) {
   if (count != 3 || !is_plain_array(args[0]) || !is_plain_array(args[1])) Py_RETURN_NOTIMPLEMENTED;
   PyObject *left = args[0], *right = args[1];
-  DType dtype, other;
-  if (!computed_dtype(left, dtype) || !computed_dtype(right, other) || dtype != other)
+  DType a_dtype, b_dtype;
+  if (!plain_dtype(left, a_dtype) || !plain_dtype(right, b_dtype)) Py_RETURN_NOTIMPLEMENTED;
+  if (!has_element_strides(left, static_cast<std::int64_t>(size_of(a_dtype))) ||
+      !has_element_strides(right, static_cast<std::int64_t>(size_of(b_dtype)))) {
     Py_RETURN_NOTIMPLEMENTED;
-  const std::int64_t size = static_cast<std::int64_t>(size_of(dtype));
-  if (!has_element_strides(left, size) || !has_element_strides(right, size)) Py_RETURN_NOTIMPLEMENTED;
+  }
   try {
-    const Arranged arranged(left, right, dtype, dtype);
+    const Arranged arranged(left, right, a_dtype, b_dtype);
+    if (!arranged.fits) Py_RETURN_NOTIMPLEMENTED;
+    const std::optional<GemmTypes> types = plain_types(a_dtype, b_dtype, arranged.left.first.cols);
+    if (!types) Py_RETURN_NOTIMPLEMENTED;
     const bool stacked = !arranged.left.axes.empty();
-    if (!arranged.fits || (!stacked && arranged.work > kMostUnplanned) || environment_asks()) {
-      Py_RETURN_NOTIMPLEMENTED;
-    }
+    const std::int64_t most = types->chain == a_dtype ? kMostUnplanned : kMostUnplannedNarrow;
+    if ((!stacked && arranged.work > most) || environment_asks()) Py_RETURN_NOTIMPLEMENTED;
     static const Isa isa = best_isa();
     const bool given = args[2] != Py_None;
-    if (given && !takes(args[2], arranged, dtype, left, right)) Py_RETURN_NOTIMPLEMENTED;
-    py::object result =
-        given ? py::reinterpret_borrow<py::object>(args[2])
-              : new_array(py::reinterpret_borrow<py::dtype>(reinterpret_cast<PyObject*>(fields(left).descr)),
-                          arranged.shape, arranged.axes);
-    if (multiply(arranged, result.ptr(), GemmTypes::all(dtype), isa, parallel::limit()) != Status::ok) {
+    if (given && !takes(args[2], arranged, types->out, left, right)) Py_RETURN_NOTIMPLEMENTED;
+    py::object result = given ? py::reinterpret_borrow<py::object>(args[2])
+                              : new_array(dtype_of_result(*types, left), arranged.shape, arranged.axes);
+    if (multiply(arranged, result.ptr(), *types, isa, parallel::limit()) != Status::ok) {
       return PyErr_Format(PyExc_MemoryError, "matmul: no memory left for the workspace");
     }
     return result.release().ptr();
@@ -247,6 +280,7 @@ PyMethodDef kPlain = {"multiply_plain",
 }  // namespace
 
 void add_dense(py::module_& module) {
+  bfloat16_number = py::dtype::from_args(py::module_::import("ml_dtypes").attr("bfloat16")).num();
   // A raw function: argument handling through pybind11 would cost as much as a small product.
   module.attr("multiply_plain") = py::reinterpret_steal<py::object>(PyCFunction_New(&kPlain, nullptr));
   module.def("multiply_dense", &multiply_dense, py::arg("isa"), py::arg("left"), py::arg("right"),
