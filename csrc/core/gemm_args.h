@@ -61,8 +61,9 @@ constexpr std::int64_t kGroup = 4;
 constexpr std::int64_t kRaise = 128;
 
 // Whether tiles read B where it stands: by rows, its columns being adjacent, or by columns, its rows
-// being adjacent and those of A at most rows_four_panels. Real numbers only.
-enum class GemmDirect : std::uint8_t { no, by_rows, by_columns };
+// being adjacent and those of A at most rows_four_panels; or no tiles but streams along so few rows. Real
+// numbers only; a C whose columns are apart is computed in tiles.
+enum class GemmDirect : std::uint8_t { no, by_rows, by_columns, streamed };
 
 // gemm_block does tasks [begin, end) of C = A B over one stretch of k; a task is a range of row tiles
 // and of column panels: task t has part t % row_tasks of the tiles and t / row_tasks of the panels.
@@ -74,7 +75,6 @@ struct GemmBlockArgs {
   bool first;                      // the stretch begins at k = 0: chains start from +0, not from C
   bool swapped;                    // `b` holds the left operand of what the user wrote (complex order)
   GemmDirect direct;               // set only where packed_b is null
-  bool fetch_ahead;                // B comes from memory
   std::int64_t tile_rows;
   std::int64_t depth_block;
   std::int64_t strip_panels;  // panels of B that a task packs at a time, a multiple of a tile's

@@ -26,6 +26,10 @@ constexpr std::int64_t kFlatRows = 192;
 // one in memory cost more than packing it by long rows (8 x 4096 x 4096 42 against 59).
 constexpr std::int64_t kDirectBytes = 32 << 10;
 
+// Rows of C that B is streamed along stay in L1, and threads do not share rows of B shorter than this.
+constexpr std::int64_t kStreamedBytes = 16 << 10;
+constexpr std::int64_t kLeastStreamBytes = 4 << 10;
+
 // The block of k where nothing but a few rows of A has to stay in L1 or L2.
 constexpr std::int64_t kColumnDepth = 8192;
 // A right operand above this size is taken to be in memory, not in L3.
@@ -76,12 +80,18 @@ struct Schedule {
       const std::int64_t bytes = k * n * size;
       const bool one_pass = m <= blocking.rows_two_panels || (tiles == 1 && bytes <= kCachedBytes);
       if (b.col_stride == 1 && (one_pass || (threads == 1 && bytes <= kDirectBytes))) {
-        direct = GemmDirect::by_rows;
+        direct = m <= blocking.rows_four_panels ? GemmDirect::streamed : GemmDirect::by_rows;
       } else if (b.row_stride == 1 && m <= blocking.rows_four_panels) {
         direct = GemmDirect::by_columns;
       }
     }
-    const std::int64_t group = direct == GemmDirect::by_columns ? 1 : blocking.panels_for(tile_rows);
+    const bool streamed = direct == GemmDirect::streamed;
+    const std::int64_t panel_bytes = blocking.panel * size;
+    std::int64_t group = direct == GemmDirect::by_columns ? 1 : blocking.panels_for(tile_rows);
+    if (streamed) {
+      strip_panels = std::max<std::int64_t>(kStreamedBytes / (panel_bytes * m), 1);
+      group = std::clamp<std::int64_t>(panels / threads, 1, kLeastStreamBytes / panel_bytes);
+    }
     // Rows of B that are read in place are followed as far as possible, for the sake of the prefetcher.
     const std::int64_t most_depth = direct == GemmDirect::by_columns ? kColumnDepth : blocking.depth;
     const std::int64_t blocks = std::max<std::int64_t>(1, ceil_div(k, most_depth));
@@ -187,7 +197,6 @@ Status multiply_blocked(const GemmRequest& request, const DenseView& a, const De
   args.swapped = request.swapped;
   args.start_rows = request.start_rows;
   args.direct = s.direct;
-  args.fetch_ahead = k * n * b_size > kCachedBytes;
   args.tile_rows = s.tile_rows;
   args.depth_block = s.depth_block;
   args.strip_panels = s.strip_panels;
