@@ -49,7 +49,11 @@ Status run_stacked(const RunnerState& s, PyObject* other, PyObject* target, cons
     crosses = dense::all_finite(x.at(b, size), s.dtype, threads);
   }
   const Product& product = *(crosses ? s.product : s.fallback);
-  const Status status = run_stack(product, x, y, {size, s.fold, s.share_members}, threads);
+  // The kernel's own sides: products that work on transposes have rows where the caller has columns.
+  const bool rows = s.other_is_right == s.transposed;
+  const StackOptions options{static_cast<std::size_t>(s.other_size), static_cast<std::size_t>(s.out_size),
+                             s.fold && !rows, s.fold && rows, s.share_members};
+  const Status status = run_stack(product, x, y, options, threads);
   if (status == Status::ok && !terms.terms.empty()) {
     finish_stack(result, s.dtype, terms, product.isa(), threads);
   }

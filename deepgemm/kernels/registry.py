@@ -84,6 +84,8 @@ class Kernel:
     epilogues : bool
         Whether its products do an epilogue themselves (`csrc/core/epilogue.h`) before they round; over the
         results of others goes one more pass.
+    stacks : bool
+        Whether the operand that is kept may be a stack of matrices.
     summary : str
         One line for `show_kernels()`.
     """
@@ -94,6 +96,7 @@ class Kernel:
     native: ClassVar[bool] = True
     quantized: ClassVar[bool] = False
     epilogues: ClassVar[bool] = False
+    stacks: ClassVar[bool] = False
     summary: ClassVar[str] = ""
 
     def refuse(self, problem: Problem) -> str | None:

@@ -21,6 +21,7 @@ from . import _kernels as _kernels
 from . import _request as request
 from . import _specs as specs
 from . import batch
+from ._dense import check_stacks
 from ._epilogue import ending_of, epilogue_of
 from ._sparse_product import limit_plan
 from .matmul import dense_fixed
@@ -49,11 +50,11 @@ def plan(
     Parameters
     ----------
     A, B : sparse array, Quantized or array_like
-        The operands, as for `matmul`, with stacks beside a sparse one. Of the one that is not fixed only
+        The operands, as for `matmul`; no stacks beside a quantised one. Of the one that is not fixed only
         shape, dtype and order matter.
     fixed : {"left", "right"}, optional
-        The operand to keep. By default the sparse or quantised one; of two such the left. Two dense
-        operands need it when `reuse` is given.
+        The operand to keep. By default the sparse or quantised one; of two such the left; the matrix beside
+        a stack. Two dense operands need it when `reuse` is given.
     reuse : int, optional
         How many products will follow. Layouts that pay for themselves within so many are built now;
         without it the plan uses what exists.
@@ -105,7 +106,10 @@ def plan(
         reuse = request.positive("plan", "reuse", reuse, least=0)
     left = request.operand("plan", "A", A, stacks=True)
     right = request.operand("plan", "B" if isinstance(B, Factor) else "X", B, stacks=True)
-    left, right, stack = _without_stack(left, right)
+    if fixed is None and reuse is not None and not isinstance(left, Factor) and not isinstance(right, Factor):
+        raise ValueError("plan: fixed must be 'left' or 'right' when reuse is given for two dense operands")
+    whole = left, right
+    left, right, stack, kept_stack, fixed = _without_stack(left, right, fixed)
     request.check_shapes("plan", left, right)
     for array in (left, right):
         if isinstance(array, Factor):
@@ -137,21 +141,41 @@ def plan(
         reuse=reuse,
         structures=structures,
         stack=stack,
+        kept_stack=kept_stack,
         epilogue="" if epilogue is None else str(epilogue),
     )
     ending = ending_of(problem, epilogue)
+    if kept_stack:
+        left, right = whole
     made = build(decide(problem, machine), left, right, FOR_GOOD, wanted.threads, env, ending)
     return limit_plan(made, env)
 
 
-def _without_stack(left: Any, right: Any) -> tuple[Any, Any, tuple[int, ...]]:
-    """Return the operands with what kernels will meet in place of a stack, and the shape of the stack."""
+def _without_stack(
+    left: Any, right: Any, fixed: Any
+) -> tuple[Any, Any, tuple[int, ...], tuple[int, ...], Any]:
+    """Return the operands with what kernels will meet in place of stacks, and how these are multiplied.
+
+    That is the shape of the stack that comes anew, that of one that is kept, and the operand to keep, which
+    for two dense ones is the one that is none, if the caller does not say.
+    """
     if isinstance(left, SparseArray) and right.ndim > 2:
-        return left, batch.shown(right, "left", left.dtype), right.shape
+        return left, batch.shown(right, "left", left.dtype), right.shape, (), fixed
     if isinstance(right, SparseArray) and left.ndim > 2:
-        return batch.shown(left, "right", right.dtype), right, left.shape
+        return batch.shown(left, "right", right.dtype), right, left.shape, (), fixed
+    if max(left.ndim, right.ndim) <= 2:
+        return left, right, (), (), fixed
     batch.refuse_stacks("plan", left, right)
-    return left, right, ()
+    check_stacks("plan", left, right)
+    side: Side = fixed or ("left" if left.ndim <= 2 else "right")
+    kept, other = (left, right) if side == "left" else (right, left)
+    one = batch.member(kept)
+    if kept.ndim == 2:
+        kept_stack, seen = (), batch.shown_dense(other, side)
+    else:
+        kept_stack, seen = kept.shape, batch.member(other)
+    pair = (one, seen) if side == "left" else (seen, one)
+    return *pair, other.shape, kept_stack, side
 
 
 def _fixed_side(
@@ -176,8 +200,6 @@ def _fixed_side(
         return side, seen
     if left_ours:
         return fixed or "left", seen
-    if fixed is None and reuse is not None:
-        raise ValueError("plan: fixed must be 'left' or 'right' when reuse is given for two dense operands")
     if fixed == "left":
         return "left", (specs.zero_structure(left, right, "left", machine, wanted.choice), seen[1])
     if fixed == "right":

@@ -192,6 +192,8 @@ def _evaluate(kernel: registry.Kernel, problem: Problem, machine: Machine) -> Ca
         reason = "is not compiled for ISAs"
     elif kernel.quantized != bool(problem.quantized_sides):
         reason = "wants a quantised operand" if kernel.quantized else "reads no quantised operands"
+    elif problem.kept_stack and not kernel.stacks:
+        reason = "wants one matrix that is kept, not a stack"
     else:
         reason = kernel.refuse(problem)
     if reason is not None:

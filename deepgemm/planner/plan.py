@@ -192,7 +192,7 @@ def build(
     kernel = registry.find(problem.op, chosen.kernel)
     # What follows the product sees it before it is rounded.
     whole = problem
-    if ending is not None and ending.declared and not kernel.epilogues:
+    if ending is not None and ending.declared and (problem.stack or not kernel.epilogues):
         whole = replace(problem, output=problem.accumulator)
     executable = kernel.prepare(whole, left, right, chosen.isa or None)
     if executable.product is not None and executable.product.isa != chosen.isa:
@@ -254,7 +254,7 @@ def bind(
         "fallback": executable.fallback,
     }
     callback: Callable[..., Any] | None = executable.callback
-    if callback is not None and problem.stack:
+    if callback is not None and problem.stack and not problem.kept_stack:
         callback = FoldedCallback(callback, problem)
     if callback is not None and ending is not None:
         callback = FinishedCallback(callback, ending, np.dtype(problem.output), chosen.isa or None, use)
@@ -298,7 +298,7 @@ def _refusal(decision: Decision, ending: Ending | None, executable: registry.Exe
     problem, product = decision.problem, executable.product
     if ending is None:
         return f"C can follow products that accumulate in float32 or float64, not in {problem.accumulator}"
-    finishes = registry.find(problem.op, decision.choice.candidate.kernel).epilogues
+    finishes = not problem.stack and registry.find(problem.op, decision.choice.candidate.kernel).epilogues
     native = product is not None and (finishes or product.dtypes[1] == problem.accumulator)
     if native or ending.declared or problem.output == problem.accumulator:
         return ""
