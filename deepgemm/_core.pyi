@@ -192,6 +192,28 @@ def narrow_matrix(
     group: int,
     pack: bool,
 ) -> Narrow: ...
+def scaled_product(
+    isa: str | None,
+    values: _Array,
+    nibbles: bool,
+    is_signed: bool,
+    columns: int,
+    scales: _Array,
+    zeros: _Array | None,
+    group: int,
+    other: _DType,
+    out: _DType,
+) -> Product: ...
+def pack_scaled(
+    isa: str | None,
+    values: _Array,
+    nibbles: bool,
+    is_signed: bool,
+    columns: int,
+    scales: _Array,
+    zeros: _Array | None,
+    group: int,
+) -> PackedRight: ...
 def cast(source: _Array, to: _Array) -> None: ...
 def narrow_rows(
     isa: str | None,

@@ -48,6 +48,13 @@ Status dispatch(const GemmRequest& request, const DenseView& a, const DenseView&
   return multiply_blocked(request, a, b, {packed}, c, 0, &ending);
 }
 
+GemmKernels scaled_kernels(const GemmScaling& b, const GemmTypes& types, Isa highest) {
+  GemmKernels kernels(types, highest);
+  const DType numbers = b.nibbles ? DType::u4 : types.right;
+  kernels.pack_right = find_kernel(KernelId::gemm_pack_scaled, numbers, IndexType::i32, kernels.block.isa);
+  return kernels;
+}
+
 Status run_small(const SmallProducts& small, const DenseView& c, const GemmTypes& types,
                  const Epilogue& terms, Isa isa, int threads) {
   const Status status = small.run(threads);
@@ -81,6 +88,29 @@ Status gemm(const DenseView& a, const PackedMatrix& b, const DenseView& c, const
     if (small.serves()) return run_small(small, c, types, terms, b.isa(), threads);
   }
   return dispatch({types, GemmKernels(types, b.isa()), threads, swap_roles}, a, {}, &b, c, terms);
+}
+
+Status gemm_scaled(const DenseView& a, const GemmScaling& b, std::int64_t cols, const DenseView& c,
+                   const GemmTypes& types, Isa highest, int threads, const Epilogue& terms) {
+  if (c.rows == 0 || c.cols == 0) return Status::ok;
+  GemmRequest request{types, scaled_kernels(b, types, highest), threads, false};
+  request.scaling = &b;
+  return dispatch(request, a, {b.data.data, b.data.rows, cols, b.data.row_stride, b.data.col_stride}, nullptr,
+                  c, terms);
+}
+
+Status prepack_scaled(const GemmScaling& b, std::int64_t cols, DType stored, Isa highest, int threads,
+                      PackedMatrix& packed) {
+  const GemmKernels kernels = scaled_kernels(b, {stored, stored, DType::f32, DType::f32}, highest);
+  const std::int64_t rows = b.data.rows;
+  if (!packed.memory_.resize(prepacked_bytes(rows, cols, DType::f32, highest))) return Status::no_memory;
+  packed.rows_ = rows;
+  packed.cols_ = cols;
+  packed.dtype_ = DType::f32;
+  packed.isa_ = kernels.block.isa;
+  const DenseView whole{b.data.data, rows, cols, b.data.row_stride, b.data.col_stride};
+  if (rows > 0 && cols > 0) pack_panels(kernels, whole, DType::f32, threads, packed.memory_.data(), 0, &b);
+  return Status::ok;
 }
 
 void finish(const DenseView& from, const DenseView& to, const GemmTypes& types, const Epilogue& terms,

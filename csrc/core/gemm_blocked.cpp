@@ -183,7 +183,8 @@ Status multiply_blocked(const GemmRequest& request, const DenseView& a, const De
   const GemmTypes& types = request.types;
   const GemmKernels& kernels = request.kernels;
   const std::int64_t m = c.rows, n = c.cols, k = a.cols;
-  const std::int64_t a_size = bytes_of(types.left), b_size = bytes_of(types.right);
+  // Parts of an operand that is dequantised are told by their place.
+  const std::int64_t a_size = bytes_of(types.left), b_size = request.scaling ? 0 : bytes_of(types.right);
   const Schedule s(m, n, k, types, kernels.block.isa, request.threads, packed.matrix != nullptr, b);
   const Workspace memory(s.workspace());
   char* const shared = static_cast<char*>(memory.data());
@@ -196,6 +197,7 @@ Status multiply_blocked(const GemmRequest& request, const DenseView& a, const De
   args.b_size = b_size;
   args.swapped = request.swapped;
   args.start_rows = request.start_rows;
+  args.scaling = request.scaling;
   args.direct = s.direct;
   args.tile_rows = s.tile_rows;
   args.depth_block = s.depth_block;
@@ -227,6 +229,8 @@ Status multiply_blocked(const GemmRequest& request, const DenseView& a, const De
         args.packed_b_offset = packed.row + k0;
       } else {
         args.b = window(b, k0, depth, col, cols, b_size);
+        args.scaled_row = packed.row + k0;
+        args.scaled_col = packed.col + col;
       }
       if (s.share_a) {
         pack_all(kernels.pack_left,
@@ -238,7 +242,7 @@ Status multiply_blocked(const GemmRequest& request, const DenseView& a, const De
         args.packed_b_depth = depth;
         pack_all(kernels.pack_right,
                  {args.b.data, cols, b.col_stride, depth, b.row_stride, s.blocking.panel, s.strip_panels,
-                  shared, args.elements},
+                  shared, args.elements, args.scaling, args.scaled_row, args.scaled_col},
                  s.threads);
       }
       parallel::run(s.threads, args.row_tasks * args.col_tasks, [&](std::int64_t task, int thread) {
@@ -250,11 +254,11 @@ Status multiply_blocked(const GemmRequest& request, const DenseView& a, const De
 }
 
 void pack_panels(const GemmKernels& kernels, const DenseView& b, DType chain, int threads, void* to,
-                 std::int64_t elements) {
+                 std::int64_t elements, const GemmScaling* scaling) {
   const GemmBlocking blocking = gemm_blocking(kernels.block.isa, chain);
   pack_all(kernels.pack_right,
            {b.data, b.cols, b.col_stride, b.rows, b.row_stride, blocking.panel,
-            strip_of(blocking, bytes_of(chain)), to, elements},
+            strip_of(blocking, bytes_of(chain)), to, elements, scaling},
            threads);
 }
 

@@ -136,7 +136,10 @@ class Block {
                             kPanel,
                             panels,
                             own_b_,
-                            args_.elements - kGroup * k0_};
+                            args_.elements - kGroup * k0_,
+                            args_.scaling,
+                            args_.scaled_row + k0_,
+                            args_.scaled_col + panel * kPanel};
     args_.pack_right(&pack, 0, panels, 0, nullptr);
     strip_ = panel;
   }
