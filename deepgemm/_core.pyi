@@ -83,7 +83,10 @@ class Runner:
         out_dtype: np.dtype[Any],
         names: tuple[str, str, str],
         fallback: Product | None = None,
-        callback: Callable[[_Array, _Array | None], _Array] | None = None,
+        callback: Callable[..., _Array] | None = None,
+        ending: tuple[Any, ...] | None = None,
+        place: Callable[[Any], _Array] | None = None,
+        refusal: str = "",
         transposed: bool = False,
         fold: bool = False,
         share_members: bool = False,
@@ -96,7 +99,14 @@ class Runner:
     def _try(self, other: object, /) -> Any: ...
     @property
     def _account(self) -> tuple[int, float, float, bool]: ...
-    def __call__(self, other: npt.ArrayLike, *, out: _Array | None = None) -> _Array: ...
+    def __call__(
+        self,
+        other: npt.ArrayLike,
+        *,
+        out: _Array | None = None,
+        C: npt.ArrayLike | None = None,
+        beta: float | None = None,
+    ) -> _Array: ...
 
 def inspect_compressed(indptr: _Index, indices: _Index, minor: int) -> Inspection: ...
 def transpose(
@@ -185,7 +195,6 @@ def multiply_dense(
 def finish_dense(
     isa: str | None, product: _Array, out: _Array, epilogue: tuple[Any, ...], threads: int
 ) -> None: ...
-def with_epilogue(product: Product, epilogue: tuple[Any, ...]) -> Product: ...
 def serves_dense(left: _DType, right: _DType, out: _DType) -> bool: ...
 def narrow_matrix(
     isa: str | None,
@@ -198,6 +207,28 @@ def narrow_matrix(
     group: int,
     pack: bool,
 ) -> Narrow: ...
+def scaled_product(
+    isa: str | None,
+    values: _Array,
+    nibbles: bool,
+    is_signed: bool,
+    columns: int,
+    scales: _Array,
+    zeros: _Array | None,
+    group: int,
+    other: _DType,
+    out: _DType,
+) -> Product: ...
+def pack_scaled(
+    isa: str | None,
+    values: _Array,
+    nibbles: bool,
+    is_signed: bool,
+    columns: int,
+    scales: _Array,
+    zeros: _Array | None,
+    group: int,
+) -> PackedRight: ...
 def cast(source: _Array, to: _Array) -> None: ...
 def narrow_rows(
     isa: str | None,

@@ -72,5 +72,7 @@ void add_gemm(py::module_& module);
 void add_dense(py::module_& module);
 // Adds products with weights that stay narrow.
 void add_narrow(py::module_& module);
+// Adds products with weights that are dequantised while they are packed.
+void add_scaled(py::module_& module);
 
 }  // namespace deepgemm::bindings

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <string_view>
+#include <limits>
+#include <optional>
+#include <utility>
 
 #include "bindings/bound.h"
+#include "bindings/terms.h"
 #include "core/gemm_stack.h"
 #include "core/parallel.h"
 
@@ -20,6 +23,8 @@ constexpr std::size_t kMostAxes = 64;  // of NumPy's arrays
 // Multiply-adds up to which a product of two matrices is not looked at by the planner: to look for zeros in
 // operands takes a hundredth of the time of a larger one, and there is nothing else to choose.
 constexpr std::int64_t kMostUnplanned = std::int64_t{1} << 24;
+// The same for narrow operands, where there are kernels to choose from: a plan takes as long as so many.
+constexpr std::int64_t kMostUnplannedNarrow = std::int64_t{1} << 19;
 // Below this many multiply-adds a kernel is over sooner than another thread could take the interpreter.
 constexpr std::int64_t kLeastReleased = std::int64_t{1} << 14;
 
@@ -90,26 +95,47 @@ struct Arranged {
   bool left_is_vector = false;
 };
 
-// The dtype of an array that products compute in, by its number; ml_dtypes' are looked up elsewhere.
-bool computed_dtype(PyObject* array, DType& dtype) {
+// The number that NumPy gave bfloat16, which belongs to ml_dtypes, when it was registered.
+int bfloat16_number = -1;
+
+// The dtype of an array that products read or make, by its number: asking for its name takes microseconds.
+bool plain_dtype(PyObject* array, DType& dtype) {
+  using Numbers = py::detail::npy_api;
   const auto* descr = reinterpret_cast<const py::detail::PyArrayDescr_Proxy*>(fields(array).descr);
-  if (descr->byteorder != '=') return false;
-  switch (descr->type_num) {
-    case py::detail::npy_api::NPY_FLOAT_:
-      dtype = DType::f32;
+  if (descr->byteorder != '=' && descr->byteorder != '|') return false;
+  constexpr int kHalf = 23;  // NPY_HALF
+  constexpr std::pair<int, DType> kNumbers[] = {{Numbers::NPY_FLOAT_, DType::f32},
+                                                {Numbers::NPY_DOUBLE_, DType::f64},
+                                                {kHalf, DType::f16},
+                                                {Numbers::NPY_BYTE_, DType::i8},
+                                                {Numbers::NPY_UBYTE_, DType::u8},
+                                                {Numbers::NPY_CFLOAT_, DType::c64},
+                                                {Numbers::NPY_CDOUBLE_, DType::c128},
+                                                {Numbers::NPY_INT_, DType::i32},
+                                                {Numbers::NPY_INT64_, DType::i64}};
+  for (const auto& [number, known] : kNumbers) {
+    if (descr->type_num == number) {
+      dtype = known;
       return true;
-    case py::detail::npy_api::NPY_DOUBLE_:
-      dtype = DType::f64;
-      return true;
-    case py::detail::npy_api::NPY_CFLOAT_:
-      dtype = DType::c64;
-      return true;
-    case py::detail::npy_api::NPY_CDOUBLE_:
-      dtype = DType::c128;
-      return true;
-    default:
-      return false;
+    }
   }
+  dtype = DType::bf16;
+  return descr->type_num == bfloat16_number;
+}
+
+// The dtypes of a product of two arrays for which the caller asks nothing, where it has one kernel only: of
+// one floating dtype, or of 8-bit integers, whose inner length decides between 32 and 64 bits.
+std::optional<GemmTypes> plain_types(DType left, DType right, std::int64_t inner) {
+  const auto integer = [](DType t) { return t == DType::i8 || t == DType::u8; };
+  if (integer(left) && integer(right)) {
+    const auto magnitude = [](DType t) -> std::int64_t { return t == DType::i8 ? 128 : 255; };
+    const bool fits =
+        inner <= std::numeric_limits<std::int32_t>::max() / (magnitude(left) * magnitude(right));
+    return GemmTypes{left, right, fits ? DType::i32 : DType::i64, DType::i32};
+  }
+  if (left != right || left >= DType::i32) return std::nullopt;
+  const bool half = left == DType::f16 || left == DType::bf16;
+  return GemmTypes{left, right, left, half ? DType::f32 : left};
 }
 
 // Whether the environment asks for something that the planner has to see: all that it may ask for but where
@@ -131,56 +157,11 @@ bool environment_asks() {
   return false;
 }
 
-// (alpha, beta, addend, scale, bias, activation), as deepgemm/ops/_epilogue.py makes it.
-struct Terms {
-  Epilogue plain;
-  py::object addend, scale, bias;
-
-  Terms() = default;
-  explicit Terms(const py::object& given) {
-    if (given.is_none()) return;
-    const auto terms = given.cast<py::tuple>();
-    plain.alpha = terms[0].cast<double>();
-    plain.beta = terms[1].cast<double>();
-    addend = terms[2];
-    scale = terms[3];
-    bias = terms[4];
-    const auto name = terms[5].cast<std::string>();
-    const auto* found = std::find(std::begin(kActivations), std::end(kActivations), name);
-    if (found == std::end(kActivations)) throw py::value_error("no such activation");
-    plain.activation = static_cast<Activation>(found - std::begin(kActivations));
-  }
-
-  // `place` turns an array of the chain's dtype into a view or a stack.
-  template <class View, class Place>
-  static View placed(const py::object& term, DType chain, const Place& place) {
-    if (!term || term.is_none()) return {};
-    if (stored_dtype(term.cast<py::array>().dtype()) != chain ||
-        !has_element_strides(term.ptr(), static_cast<std::int64_t>(size_of(chain)))) {
-      raise("DTypeError", "the terms of an epilogue have the dtype of the chain");
-    }
-    return place(term.ptr());
-  }
-
- private:
-  static constexpr std::string_view kActivations[] = {"", "relu", "gelu", "gelu_tanh", "silu"};
-};
-
-StackedTerms stacked(const Arranged& arranged, const Terms& terms, DType chain) {
-  const auto place = [&](PyObject* term) { return arranged.members(term, chain); };
-  StackedTerms result{terms.plain, Terms::placed<Stack>(terms.addend, chain, place),
-                      Terms::placed<Stack>(terms.scale, chain, place),
-                      Terms::placed<Stack>(terms.bias, chain, place)};
-  result.terms.addend = result.addend.first;
-  result.terms.scale = result.scale.first;
-  result.terms.bias = result.bias.first;
-  return result;
-}
-
 Status multiply(const Arranged& arranged, PyObject* result, const GemmTypes& types, Isa isa, int threads,
                 const Terms& terms = {}) {
   const Stack c = arranged.members(result, types.out);
-  const StackedTerms after = stacked(arranged, terms, types.chain);
+  const StackedTerms after =
+      terms.stacked(types.chain, [&](PyObject* term) { return arranged.members(term, types.chain); });
   const auto run = [&](int most) {
     return gemm_stack(arranged.left, arranged.right, c, types, isa, most, after);
   };
@@ -193,15 +174,6 @@ DenseView rows_of(PyObject* array, DType dtype) {
   return view_of(array, static_cast<std::int64_t>(size_of(dtype)), true);
 }
 
-Epilogue placed(const Terms& terms, DType chain) {
-  const auto place = [&](PyObject* term) { return rows_of(term, chain); };
-  Epilogue after = terms.plain;
-  after.addend = Terms::placed<DenseView>(terms.addend, chain, place);
-  after.scale = Terms::placed<DenseView>(terms.scale, chain, place);
-  after.bias = Terms::placed<DenseView>(terms.bias, chain, place);
-  return after;
-}
-
 void finish_dense(const py::object& isa, const py::array& from, const py::array& out,
                   const py::object& epilogue, int threads) {
   const DType chain = stored_dtype(from.dtype()), stored = stored_dtype(out.dtype());
@@ -209,20 +181,11 @@ void finish_dense(const py::object& isa, const py::array& from, const py::array&
   if ((chain != DType::f32 && chain != DType::f64) || (stored != chain && !rounded)) {
     raise("DTypeError", "no native epilogue of these dtypes");
   }
-  const Epilogue after = placed(Terms(epilogue), chain);
+  const Epilogue after = Terms(epilogue).placed(chain, [&](PyObject* term) { return rows_of(term, chain); });
   const DenseView x = rows_of(from.ptr(), chain), y = rows_of(out.ptr(), stored);
   const Isa highest = isa_or_best(isa);
   const ReleaseGil released;
   finish(x, y, {chain, chain, stored, chain}, after, highest, threads > 0 ? threads : parallel::limit());
-}
-
-std::unique_ptr<BoundProduct> with_epilogue(const BoundProduct& product, const py::object& epilogue) {
-  const Epilogue after = placed(Terms(epilogue), product.dtype);
-  auto made = std::make_unique<BoundProduct>(product);
-  made->product = product.product->with_epilogue(after);
-  if (made->product == nullptr) raise("UnsupportedError", "this kernel has no epilogue");
-  made->owners.push_back(epilogue);
-  return made;
 }
 
 bool apart(PyObject* a, PyObject* b) {
@@ -233,7 +196,7 @@ bool apart(PyObject* a, PyObject* b) {
 // Whether an array can take the result without a further question.
 bool takes(PyObject* out, const Arranged& arranged, DType dtype, PyObject* left, PyObject* right) {
   DType own;
-  if (!is_plain_array(out) || !is_writeable(out) || !computed_dtype(out, own) || own != dtype) return false;
+  if (!is_plain_array(out) || !is_writeable(out) || !plain_dtype(out, own) || own != dtype) return false;
   const auto& f = fields(out);
   if (f.nd != static_cast<int>(arranged.axes) || !has_element_strides(out, size_of(dtype))) return false;
   for (int d = 0; d < f.nd; ++d) {
@@ -242,29 +205,36 @@ bool takes(PyObject* out, const Arranged& arranged, DType dtype, PyObject* left,
   return apart(out, left) && apart(out, right);
 }
 
+py::dtype dtype_of_result(const GemmTypes& types, PyObject* left) {
+  if (types.out == DType::i32) return py::dtype::of<std::int32_t>();
+  if (types.out == DType::i64) return py::dtype::of<std::int64_t>();
+  return py::reinterpret_borrow<py::dtype>(reinterpret_cast<PyObject*>(fields(left).descr));
+}
+
 // (left, right, out or None). NotImplemented sends the caller to the way that checks, converts and plans.
 PyObject* multiply_plain(PyObject*, PyObject* const* args, Py_ssize_t count) {
   if (count != 3 || !is_plain_array(args[0]) || !is_plain_array(args[1])) Py_RETURN_NOTIMPLEMENTED;
   PyObject *left = args[0], *right = args[1];
-  DType dtype, other;
-  if (!computed_dtype(left, dtype) || !computed_dtype(right, other) || dtype != other)
+  DType a_dtype, b_dtype;
+  if (!plain_dtype(left, a_dtype) || !plain_dtype(right, b_dtype)) Py_RETURN_NOTIMPLEMENTED;
+  if (!has_element_strides(left, static_cast<std::int64_t>(size_of(a_dtype))) ||
+      !has_element_strides(right, static_cast<std::int64_t>(size_of(b_dtype)))) {
     Py_RETURN_NOTIMPLEMENTED;
-  const std::int64_t size = static_cast<std::int64_t>(size_of(dtype));
-  if (!has_element_strides(left, size) || !has_element_strides(right, size)) Py_RETURN_NOTIMPLEMENTED;
+  }
   try {
-    const Arranged arranged(left, right, dtype, dtype);
+    const Arranged arranged(left, right, a_dtype, b_dtype);
+    if (!arranged.fits) Py_RETURN_NOTIMPLEMENTED;
+    const std::optional<GemmTypes> types = plain_types(a_dtype, b_dtype, arranged.left.first.cols);
+    if (!types) Py_RETURN_NOTIMPLEMENTED;
     const bool stacked = !arranged.left.axes.empty();
-    if (!arranged.fits || (!stacked && arranged.work > kMostUnplanned) || environment_asks()) {
-      Py_RETURN_NOTIMPLEMENTED;
-    }
+    const std::int64_t most = types->chain == a_dtype ? kMostUnplanned : kMostUnplannedNarrow;
+    if ((!stacked && arranged.work > most) || environment_asks()) Py_RETURN_NOTIMPLEMENTED;
     static const Isa isa = best_isa();
     const bool given = args[2] != Py_None;
-    if (given && !takes(args[2], arranged, dtype, left, right)) Py_RETURN_NOTIMPLEMENTED;
-    py::object result =
-        given ? py::reinterpret_borrow<py::object>(args[2])
-              : new_array(py::reinterpret_borrow<py::dtype>(reinterpret_cast<PyObject*>(fields(left).descr)),
-                          arranged.shape, arranged.axes);
-    if (multiply(arranged, result.ptr(), GemmTypes::all(dtype), isa, parallel::limit()) != Status::ok) {
+    if (given && !takes(args[2], arranged, types->out, left, right)) Py_RETURN_NOTIMPLEMENTED;
+    py::object result = given ? py::reinterpret_borrow<py::object>(args[2])
+                              : new_array(dtype_of_result(*types, left), arranged.shape, arranged.axes);
+    if (multiply(arranged, result.ptr(), *types, isa, parallel::limit()) != Status::ok) {
       return PyErr_Format(PyExc_MemoryError, "matmul: no memory left for the workspace");
     }
     return result.release().ptr();
@@ -310,13 +280,13 @@ PyMethodDef kPlain = {"multiply_plain",
 }  // namespace
 
 void add_dense(py::module_& module) {
+  bfloat16_number = py::dtype::from_args(py::module_::import("ml_dtypes").attr("bfloat16")).num();
   // A raw function: argument handling through pybind11 would cost as much as a small product.
   module.attr("multiply_plain") = py::reinterpret_steal<py::object>(PyCFunction_New(&kPlain, nullptr));
   module.def("multiply_dense", &multiply_dense, py::arg("isa"), py::arg("left"), py::arg("right"),
              py::arg("out"), py::arg("threads"), py::arg("epilogue") = py::none());
   module.def("finish_dense", &finish_dense, py::arg("isa"), py::arg("product"), py::arg("out"),
              py::arg("epilogue"), py::arg("threads"));
-  module.def("with_epilogue", &with_epilogue, py::arg("product"), py::arg("epilogue"));
   module.def("serves_dense", &serves_dense, py::arg("left"), py::arg("right"), py::arg("out"));
 }
 

@@ -69,6 +69,7 @@ PYBIND11_MODULE(_core, m) {
   add_spgemm(m);
   add_rows(m);
   add_narrow(m);
+  add_scaled(m);
   add_gemm(m);
   add_dense(m);
   m.def("cpu_info", &cpu_info);

@@ -8,6 +8,7 @@
 #include <array>
 
 #include "bindings/runner_state.h"
+#include "bindings/terms.h"
 
 namespace deepgemm::bindings {
 namespace {
@@ -38,19 +39,26 @@ PyObject* call(PyObject* self, PyObject* args, PyObject* kwargs) {
     RunnerState* s = state_of(self);
     if (s == nullptr) throw std::runtime_error("this plan is not bound to operands");
     PyObject* out = nullptr;
+    py::object c = py::none(), beta = py::none();
     if (kwargs != nullptr) {
       Py_ssize_t position = 0;
       PyObject *key = nullptr, *value = nullptr;
       while (PyDict_Next(kwargs, &position, &key, &value) != 0) {
-        if (PyUnicode_CompareWithASCIIString(key, "out") != 0) {
-          PyErr_Format(PyExc_TypeError, "a plan takes one operand and out=, got the keyword %R", key);
+        if (PyUnicode_CompareWithASCIIString(key, "out") == 0) {
+          out = value == Py_None ? nullptr : value;
+        } else if (PyUnicode_CompareWithASCIIString(key, "C") == 0) {
+          c = py::reinterpret_borrow<py::object>(value);
+        } else if (PyUnicode_CompareWithASCIIString(key, "beta") == 0) {
+          beta = py::reinterpret_borrow<py::object>(value);
+        } else {
+          PyErr_Format(PyExc_TypeError, "a plan takes one operand, out=, C= and beta=, got the keyword %R",
+                       key);
           throw py::error_already_set();
         }
-        out = value == Py_None ? nullptr : value;
       }
     }
     if (PyTuple_GET_SIZE(args) != 1) {
-      PyErr_Format(PyExc_TypeError, "a plan takes one operand and out=, got %zd operands",
+      PyErr_Format(PyExc_TypeError, "a plan takes one operand, out=, C= and beta=, got %zd operands",
                    PyTuple_GET_SIZE(args));
       throw py::error_already_set();
     }
@@ -63,7 +71,7 @@ PyObject* call(PyObject* self, PyObject* args, PyObject* kwargs) {
     }
     check_other(*s, other.ptr());
     if (out != nullptr) check_out(*s, out, other.ptr());
-    return multiply(*s, other.ptr(), out);
+    return multiply(*s, other.ptr(), out, checked_addend(*s, c, beta, out));
   });
 }
 
@@ -136,6 +144,13 @@ PyObject* bind(PyObject* self, PyObject* args, PyObject* kwargs) {
     s->expected = terms[1];
     s->price = terms[2];
     s->look = terms[3];
+    s->place = get_or<py::object>(options, "place", py::none());
+    s->refusal = get_or<std::string>(options, "refusal", "");
+    s->ending_owner = get_or<py::object>(options, "ending", py::none());
+    const auto size = static_cast<std::int64_t>(size_of(s->dtype));
+    s->ending = Terms(s->ending_owner).stacked(s->dtype, [&](PyObject* term) {
+      return stack_of_result(*s, term, size);
+    });
     RunnerObject* object = reinterpret_cast<RunnerObject*>(self);
     // Another thread may be inside the kernel of the old state.
     if (object->state != nullptr) throw std::runtime_error("Runner._bind: already bound");
@@ -167,6 +182,8 @@ int traverse(PyObject* self, visitproc visit, void* arg) {
     Py_VISIT(s->product_owner.ptr());
     Py_VISIT(s->fallback_owner.ptr());
     Py_VISIT(s->guards.ptr());
+    Py_VISIT(s->ending_owner.ptr());
+    Py_VISIT(s->place.ptr());
   }
   return 0;
 }

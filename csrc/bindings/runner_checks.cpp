@@ -87,4 +87,41 @@ void check_out(const RunnerState& s, PyObject* out, PyObject* other) {
   }
 }
 
+namespace {
+
+bool has_real_dtype(PyObject* array, DType dtype) {
+  const auto* descr = reinterpret_cast<const py::detail::PyArrayDescr_Proxy*>(fields(array).descr);
+  const int wanted = dtype == DType::f32   ? static_cast<int>(py::detail::npy_api::NPY_FLOAT_)
+                     : dtype == DType::f64 ? static_cast<int>(py::detail::npy_api::NPY_DOUBLE_)
+                                           : -1;
+  return descr->byteorder == '=' && descr->type_num == wanted;
+}
+
+}  // namespace
+
+Addend checked_addend(const RunnerState& s, const py::object& c, const py::object& beta, PyObject* out) {
+  if (c.is_none() && beta.is_none()) return {};
+  if (c.is_none()) {
+    const std::string given = py::repr(beta).cast<std::string>();
+    PyErr_SetString(PyExc_ValueError,
+                    (s.operation + ": beta is " + given + " but there is no C for it to scale").c_str());
+    throw py::error_already_set();
+  }
+  if (!s.refusal.empty()) raise("UnsupportedError", s.operation + ": " + s.refusal);
+  Addend addend{c, beta};
+  if (!beta.is_none() && PyFloat_AsDouble(beta.ptr()) == -1.0 && PyErr_Occurred() != nullptr) {
+    PyErr_Clear();
+    raise("DTypeError",
+          s.operation + ": beta is " + py::repr(beta).cast<std::string>() + ", expected a real number");
+  }
+  const bool stands = is_plain_array(c.ptr()) && has_real_dtype(c.ptr(), s.dtype) &&
+                      same_shape(c.ptr(), s.out_shape) &&
+                      has_element_strides(c.ptr(), static_cast<std::int64_t>(size_of(s.dtype)));
+  if (!stands && !s.place.is_none()) addend.array = s.place(c);
+  if (out != nullptr && is_array(c.ptr()) && overlap(out, c.ptr())) {
+    raise("FormatError", s.operation + ": out shares memory with C; pass a separate array");
+  }
+  return addend;
+}
+
 }  // namespace deepgemm::bindings

@@ -8,6 +8,7 @@
 
 #include "bindings/bound.h"
 #include "core/fingerprint.h"
+#include "core/gemm_stack.h"
 
 namespace deepgemm::bindings {
 
@@ -37,6 +38,12 @@ struct RunnerState {
   std::uint64_t seen = 0;  // the fingerprint when the plan was made
 
   std::string operation, fixed_name, other_name;
+
+  // What follows each product, its arrays being those of `ending_owner`. A call may add C to it: of the shape
+  // and dtype that `place` gives it, unless `refusal` says why it may not.
+  StackedTerms ending;
+  py::object ending_owner, place;
+  std::string refusal;
 
   // The seconds of what could run instead and those expected of this one; and what may be lost against the
   // former, and taken at all, before the planner is asked again (planner/account.py).
@@ -82,7 +89,19 @@ bool same_dtype(PyObject* array, const py::dtype& dtype);
 void check_other(const RunnerState& s, PyObject* other);
 void check_out(const RunnerState& s, PyObject* out, PyObject* other);
 
+// A matrix (or a vector, which lies as the result does) or the stack that an array of the result's shape is.
+Stack stack_of_result(const RunnerState& s, PyObject* array, std::int64_t item_size);
+
+// The C of one call and its factor; `array` is null where there is none.
+struct Addend {
+  py::object array, beta;
+};
+
+// Return C as an array that kernels can read, having checked it and that `out` lies elsewhere; raise where
+// calls of this plan take none.
+Addend checked_addend(const RunnerState& s, const py::object& c, const py::object& beta, PyObject* out);
+
 // Multiplies by an operand that was checked, into `out` or, where that is null, a new array.
-py::object multiply(RunnerState& s, PyObject* other, PyObject* out);
+py::object multiply(RunnerState& s, PyObject* other, PyObject* out, const Addend& addend = {});
 
 }  // namespace deepgemm::bindings

@@ -7,6 +7,7 @@
 #include "core/panels.h"
 #include "core/parallel.h"
 #include "core/partition.h"
+#include "core/row_ending.h"
 
 namespace deepgemm {
 namespace {
@@ -26,6 +27,14 @@ class BsrProduct final : public Product {
   }
   Isa isa() const override { return found_.isa; }
 
+  // Scattered rows are not finished before all of them are.
+  std::unique_ptr<Product> with_epilogue(const Epilogue& terms) const override {
+    if (id_ != KernelId::bsr_dense || is_complex(s_.blocks.dtype)) return nullptr;
+    auto made = std::make_unique<BsrProduct>(*this);
+    made->ending_ = RowEnding(terms, s_.blocks.dtype, found_.isa);
+    return made;
+  }
+
   Status run(const DenseView& x, const DenseView& y, int threads) const override {
     if (y.rows == 0 || y.cols == 0) return Status::ok;
     if (id_ == KernelId::bsr_vector) {
@@ -39,9 +48,11 @@ class BsrProduct final : public Product {
     }
     panels::Wanted wanted{entries() * static_cast<std::int64_t>(size()), size()};
     if (id_ == KernelId::bsr_dense) wanted.tile_unit = s_.height;
+    std::int64_t column = 0;  // panels come in order
     return panels::run(x, y, wanted, threads, [&](const DenseView& a, const panels::TargetRows& b) {
       if (id_ == KernelId::bsr_dense) {
-        run_rows(a, b, threads);
+        run_rows(a, b, column, threads);
+        column += b.cols();
       } else {
         run_scatter(a, b.whole(), threads);
       }
@@ -77,14 +88,16 @@ class BsrProduct final : public Product {
                   });
   }
 
-  void run_rows(const DenseView& x, const panels::TargetRows& y, int threads) const {
+  void run_rows(const DenseView& x, const panels::TargetRows& y, std::int64_t column, int threads) const {
     const std::int64_t index_bytes = static_cast<std::int64_t>(size_of(s_.blocks.index_type));
     const BsrArgs all = args_of(x, y.whole());
     for_block_rows(all, threads, [&](std::int64_t begin, std::int64_t end, int thread) {
       y.fill(begin * s_.height, end * s_.height, thread, [&](std::int64_t first, const DenseView& rows) {
-        BsrArgs args = args_of(x, rows);
-        args.indptr = static_cast<const char*>(args.indptr) + first / s_.height * index_bytes;
-        found_.run(&args, 0, rows.rows / s_.height, thread, nullptr);
+        ending_.fill(rows, first, column, s_.height, [&](std::int64_t after, const DenseView& part) {
+          BsrArgs args = args_of(x, part);
+          args.indptr = static_cast<const char*>(args.indptr) + (first + after) / s_.height * index_bytes;
+          found_.run(&args, 0, part.rows / s_.height, thread, nullptr);
+        });
       });
     });
   }
@@ -107,6 +120,7 @@ class BsrProduct final : public Product {
   BlockView s_;
   bool sparse_is_left_;
   FoundKernel found_;
+  RowEnding ending_;
 };
 
 }  // namespace

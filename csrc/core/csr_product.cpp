@@ -7,6 +7,7 @@
 #include "core/panels.h"
 #include "core/parallel.h"
 #include "core/partition.h"
+#include "core/row_ending.h"
 
 namespace deepgemm {
 namespace {
@@ -27,6 +28,14 @@ class CsrProduct final : public Product {
   }
   Isa isa() const override { return found_.isa; }
 
+  // Scattered rows are not finished before all of them are.
+  std::unique_ptr<Product> with_epilogue(const Epilogue& terms) const override {
+    if (id_ == KernelId::csr_scatter || is_complex(s_.dtype)) return nullptr;
+    auto made = std::make_unique<CsrProduct>(*this);
+    made->ending_ = RowEnding(terms, s_.dtype, found_.isa);
+    return made;
+  }
+
   Status run(const DenseView& x, const DenseView& y, int threads) const override {
     if (y.rows == 0 || y.cols == 0) return Status::ok;
     if (id_ == KernelId::csr_vector) return run_vector(x, y, threads);
@@ -36,9 +45,11 @@ class CsrProduct final : public Product {
       wanted.aligned_x = panels::worth_aligning(x, size, s_.nnz);
       wanted.tile_unit = 1;
     }
+    std::int64_t column = 0;  // panels come in order
     return panels::run(x, y, wanted, threads, [&](const DenseView& a, const panels::TargetRows& b) {
       if (id_ == KernelId::csr_rowwise) {
-        run_rowwise(a, b, threads);
+        run_rowwise(a, b, column, threads);
+        column += b.cols();
       } else {
         run_scatter(a, b.whole(), threads);
       }
@@ -51,8 +62,12 @@ class CsrProduct final : public Product {
     if (vector.data() == nullptr) return Status::no_memory;
     const SpmvArgs args{s_.indptr, s_.indices,   s_.values, vector.data(),
                         y.data,    y.row_stride, s_.nnz,    sparse_is_left_};
+    const std::int64_t row_bytes = y.row_stride * static_cast<std::int64_t>(size_of(s_.dtype));
     for_rows(work_before(s_, s_.major), threads, [&](std::int64_t begin, std::int64_t end, int thread) {
-      found_.run(&args, begin, end, thread, nullptr);
+      const DenseView mine{static_cast<char*>(y.data) + begin * row_bytes, end - begin, 1, y.row_stride, 1};
+      ending_.fill(mine, begin, 0, 1, [&](std::int64_t first, const DenseView& part) {
+        found_.run(&args, begin + first, begin + first + part.rows, thread, nullptr);
+      });
     });
     return Status::ok;
   }
@@ -66,13 +81,15 @@ class CsrProduct final : public Product {
     return work_before(s_, s_.major) * (1 + columns * static_cast<std::int64_t>(size_of(s_.dtype)) / 64);
   }
 
-  void run_rowwise(const DenseView& x, const panels::TargetRows& y, int threads) const {
+  void run_rowwise(const DenseView& x, const panels::TargetRows& y, std::int64_t column, int threads) const {
     const std::int64_t index_bytes = static_cast<std::int64_t>(size_of(s_.index_type));
     for_rows(work(y.cols()), threads, [&](std::int64_t begin, std::int64_t end, int thread) {
       y.fill(begin, end, thread, [&](std::int64_t first, const DenseView& rows) {
-        SpmmArgs args = args_of(x, rows);
-        args.indptr = static_cast<const char*>(s_.indptr) + first * index_bytes;
-        found_.run(&args, 0, rows.rows, thread, nullptr);
+        ending_.fill(rows, first, column, 1, [&](std::int64_t after, const DenseView& part) {
+          SpmmArgs args = args_of(x, part);
+          args.indptr = static_cast<const char*>(s_.indptr) + (first + after) * index_bytes;
+          found_.run(&args, 0, part.rows, thread, nullptr);
+        });
       });
     });
   }
@@ -106,6 +123,7 @@ class CsrProduct final : public Product {
   CompressedView s_;
   bool sparse_is_left_;
   FoundKernel found_;
+  RowEnding ending_;
 };
 
 }  // namespace

@@ -48,6 +48,13 @@ Status dispatch(const GemmRequest& request, const DenseView& a, const DenseView&
   return multiply_blocked(request, a, b, {packed}, c, 0, &ending);
 }
 
+GemmKernels scaled_kernels(const GemmScaling& b, const GemmTypes& types, Isa highest) {
+  GemmKernels kernels(types, highest);
+  const DType numbers = b.nibbles ? DType::u4 : types.right;
+  kernels.pack_right = find_kernel(KernelId::gemm_pack_scaled, numbers, IndexType::i32, kernels.block.isa);
+  return kernels;
+}
+
 Status run_small(const SmallProducts& small, const DenseView& c, const GemmTypes& types,
                  const Epilogue& terms, Isa isa, int threads) {
   const Status status = small.run(threads);
@@ -83,15 +90,51 @@ Status gemm(const DenseView& a, const PackedMatrix& b, const DenseView& c, const
   return dispatch({types, GemmKernels(types, b.isa()), threads, swap_roles}, a, {}, &b, c, terms);
 }
 
+Status gemm_scaled(const DenseView& a, const GemmScaling& b, std::int64_t cols, const DenseView& c,
+                   const GemmTypes& types, Isa highest, int threads, const Epilogue& terms) {
+  if (c.rows == 0 || c.cols == 0) return Status::ok;
+  GemmRequest request{types, scaled_kernels(b, types, highest), threads, false};
+  request.scaling = &b;
+  return dispatch(request, a, {b.data.data, b.data.rows, cols, b.data.row_stride, b.data.col_stride}, nullptr,
+                  c, terms);
+}
+
+Status prepack_scaled(const GemmScaling& b, std::int64_t cols, DType stored, Isa highest, int threads,
+                      PackedMatrix& packed) {
+  const GemmKernels kernels = scaled_kernels(b, {stored, stored, DType::f32, DType::f32}, highest);
+  const std::int64_t rows = b.data.rows;
+  if (!packed.memory_.resize(prepacked_bytes(rows, cols, DType::f32, highest))) return Status::no_memory;
+  packed.rows_ = rows;
+  packed.cols_ = cols;
+  packed.dtype_ = DType::f32;
+  packed.isa_ = kernels.block.isa;
+  const DenseView whole{b.data.data, rows, cols, b.data.row_stride, b.data.col_stride};
+  if (rows > 0 && cols > 0) pack_panels(kernels, whole, DType::f32, threads, packed.memory_.data(), 0, &b);
+  return Status::ok;
+}
+
 void finish(const DenseView& from, const DenseView& to, const GemmTypes& types, const Epilogue& terms,
             Isa highest, int threads) {
   constexpr std::int64_t kElementsPerTask = 1 << 14;
+  // Lanes run along rows: those of a column, or of columns whose elements are adjacent, along it.
+  if (to.rows > 1 && (to.cols == 1 || (to.row_stride == 1 && to.col_stride != 1))) {
+    return finish(from.transposed(), to.transposed(), types, terms.transposed(), highest, threads);
+  }
   const FoundKernel epilogue = find_kernel(KernelId::epilogue, types.out, IndexType::i32, highest);
-  const EpilogueArgs args{from, to, terms};
-  const std::int64_t tasks =
-      std::min(parallel::task_count(threads, to.rows * to.cols, kElementsPerTask), to.rows);
+  const std::int64_t wanted = parallel::task_count(threads, to.rows * to.cols, kElementsPerTask);
+  const bool by_rows = to.rows >= to.cols;
+  const std::int64_t extent = by_rows ? to.rows : to.cols, tasks = std::min(wanted, extent);
+  const std::int64_t size = bytes_of(types.chain);
   parallel::run(threads, tasks, [&](std::int64_t task, int thread) {
-    epilogue.run(&args, to.rows * task / tasks, to.rows * (task + 1) / tasks, thread, nullptr);
+    const std::int64_t begin = extent * task / tasks, end = extent * (task + 1) / tasks;
+    if (by_rows) {
+      const EpilogueArgs args{from, to, terms};
+      return epilogue.run(&args, begin, end, thread, nullptr);
+    }
+    const EpilogueArgs args{window(from, 0, to.rows, begin, end - begin, size),
+                            window(to, 0, to.rows, begin, end - begin, bytes_of(types.out)),
+                            terms.from(0, begin, size)};
+    epilogue.run(&args, 0, to.rows, thread, nullptr);
   });
 }
 

@@ -20,6 +20,7 @@ struct GemmTypes {
 };
 
 class PackedIntegers;
+struct GemmScaling;
 
 // A right operand packed once for many products, in the dtype of the chain; it remembers the ISA whose
 // panels it holds.
@@ -34,6 +35,7 @@ class PackedMatrix {
 
  private:
   friend Status prepack_right(const DenseView&, DType, DType, Isa, int, PackedMatrix&);
+  friend Status prepack_scaled(const GemmScaling&, std::int64_t, DType, Isa, int, PackedMatrix&);
   friend Status prepack_integers(const DenseView&, DType, Isa, int, PackedIntegers&);
   AlignedBuffer memory_;
   std::int64_t rows_ = 0;
@@ -85,6 +87,13 @@ Status gemm_integers(const DenseView& a, const DenseView& b, const DenseView& c,
 Status gemm_integers(const DenseView& a, const PackedIntegers& b, const DenseView& c, const GemmTypes& types,
                      int threads);
 Status prepack_integers(const DenseView& b, DType stored, Isa highest, int threads, PackedIntegers& packed);
+
+// C = A B, where the right operand is dequantised to float32 while it is packed; `types.right` is the dtype
+// of its numbers. Of 4-bit ones there are `cols` columns.
+Status gemm_scaled(const DenseView& a, const GemmScaling& b, std::int64_t cols, const DenseView& c,
+                   const GemmTypes& types, Isa highest, int threads, const Epilogue& terms = {});
+Status prepack_scaled(const GemmScaling& b, std::int64_t cols, DType stored, Isa highest, int threads,
+                      PackedMatrix& packed);
 
 // The ISA that gemm runs when asked for `highest`.
 Isa gemm_isa(DType dtype, Isa highest);

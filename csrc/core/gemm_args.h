@@ -39,6 +39,18 @@ constexpr GemmBlocking gemm_blocking(Isa isa, DType dtype) {
   return {lanes, 2 * lanes, 4, 2, 1, kGemmDepth};
 }
 
+// A right operand of numbers that stand for others: an element is its number less a zero point, which is
+// exact, times a scale, rounded once to float32.
+struct GemmScaling {
+  DenseView data;  // of 4-bit numbers two columns share a byte, and these columns are counted
+  bool nibbles = false, is_signed = false;
+  // Of group g along k and column j: scales[g * scale_row + j * scale_col]; scale_col is 0 or 1.
+  const float* scales = nullptr;
+  const float* zeros = nullptr;  // the same; null for none
+  std::int64_t scale_row = 0, scale_col = 0;
+  std::int64_t group = 1;  // k's of one
+};
+
 // gemm_pack_left and gemm_pack_right pack panels [begin, end) of `width` rows of A or columns of B:
 // for each k the panel's elements side by side. Panel p starts at element p * width * depth. The last
 // panel of a left operand is as narrow as what is left of it; of a right operand it is filled up.
@@ -52,6 +64,9 @@ struct GemmPackArgs {
   std::int64_t strip_panels;  // panels of B that are packed side by side
   void* packed;
   std::int64_t elements;  // gemm_group_*: how many elements along k exist from the source on
+  // gemm_pack_scaled: the operand, in place of `source`, and the row and column where this part begins.
+  const GemmScaling* scaling = nullptr;
+  std::int64_t row = 0, col = 0;
 };
 
 // Integer chains sum products of groups of so many 8-bit elements along k; depths and their strides count
@@ -61,8 +76,9 @@ constexpr std::int64_t kGroup = 4;
 constexpr std::int64_t kRaise = 128;
 
 // Whether tiles read B where it stands: by rows, its columns being adjacent, or by columns, its rows
-// being adjacent and those of A at most rows_four_panels. Real numbers only.
-enum class GemmDirect : std::uint8_t { no, by_rows, by_columns };
+// being adjacent and those of A at most rows_four_panels; or no tiles but streams along so few rows. Real
+// numbers only; a C whose columns are apart is computed in tiles.
+enum class GemmDirect : std::uint8_t { no, by_rows, by_columns, streamed };
 
 // gemm_block does tasks [begin, end) of C = A B over one stretch of k; a task is a range of row tiles
 // and of column panels: task t has part t % row_tasks of the tiles and t / row_tasks of the panels.
@@ -71,10 +87,11 @@ struct GemmBlockArgs {
   KernelFn pack_left, pack_right;  // for the dtypes in which A and B are stored
   std::int64_t a_size, b_size;     // and the bytes of their elements
   std::int64_t elements;           // as in GemmPackArgs, from the stretch on
-  bool first;                      // the stretch begins at k = 0: chains start from +0, not from C
-  bool swapped;                    // `b` holds the left operand of what the user wrote (complex order)
-  GemmDirect direct;               // set only where packed_b is null
-  bool fetch_ahead;                // B comes from memory
+  const GemmScaling* scaling;      // of B, whose part begins at this row and column of it; or null
+  std::int64_t scaled_row, scaled_col;
+  bool first;         // the stretch begins at k = 0: chains start from +0, not from C
+  bool swapped;       // `b` holds the left operand of what the user wrote (complex order)
+  GemmDirect direct;  // set only where packed_b is null
   std::int64_t tile_rows;
   std::int64_t depth_block;
   std::int64_t strip_panels;  // panels of B that a task packs at a time, a multiple of a tile's

@@ -17,6 +17,11 @@ constexpr std::int64_t kSharedPart = 16;
 constexpr std::int64_t kMostSharedBytes = std::int64_t{4} << 20;
 // Up to this many rows A is the operand to share, and tasks split columns.
 constexpr std::int64_t kFlatRows = 192;
+
+// Rows of C that B is streamed along stay in L1, and threads do not share rows of B shorter than this.
+constexpr std::int64_t kStreamedBytes = 16 << 10;
+constexpr std::int64_t kLeastStreamBytes = 4 << 10;
+
 // A row of B is read this far while it is packed; a power of two of panels.
 constexpr std::int64_t kStripBytes = 1024;
 
@@ -60,12 +65,18 @@ struct Schedule {
       const std::int64_t bytes = k * n * size;
       const bool one_pass = m <= blocking.rows_two_panels || (tiles == 1 && bytes <= kCachedBytes);
       if (b.col_stride == 1 && (one_pass || (threads == 1 && bytes <= kDirectBytes))) {
-        direct = GemmDirect::by_rows;
+        direct = m <= blocking.rows_four_panels ? GemmDirect::streamed : GemmDirect::by_rows;
       } else if (b.row_stride == 1 && m <= blocking.rows_four_panels) {
         direct = GemmDirect::by_columns;
       }
     }
-    const std::int64_t group = direct == GemmDirect::by_columns ? 1 : blocking.panels_for(tile_rows);
+    const bool streamed = direct == GemmDirect::streamed;
+    const std::int64_t panel_bytes = blocking.panel * size;
+    std::int64_t group = direct == GemmDirect::by_columns ? 1 : blocking.panels_for(tile_rows);
+    if (streamed) {
+      strip_panels = std::max<std::int64_t>(kStreamedBytes / (panel_bytes * m), 1);
+      group = std::clamp<std::int64_t>(panels / threads, 1, kLeastStreamBytes / panel_bytes);
+    }
     // Rows of B that are read in place are followed as far as possible, for the sake of the prefetcher.
     const std::int64_t most_depth = direct == GemmDirect::by_columns ? kColumnDepth : blocking.depth;
     const std::int64_t blocks = std::max<std::int64_t>(1, ceil_div(k, most_depth));
@@ -157,7 +168,8 @@ Status multiply_blocked(const GemmRequest& request, const DenseView& a, const De
   const GemmTypes& types = request.types;
   const GemmKernels& kernels = request.kernels;
   const std::int64_t m = c.rows, n = c.cols, k = a.cols;
-  const std::int64_t a_size = bytes_of(types.left), b_size = bytes_of(types.right);
+  // Parts of an operand that is dequantised are told by their place.
+  const std::int64_t a_size = bytes_of(types.left), b_size = request.scaling ? 0 : bytes_of(types.right);
   const Schedule s(m, n, k, types, kernels.block.isa, request.threads, packed.matrix != nullptr, b);
   const Workspace memory(s.workspace());
   char* const shared = static_cast<char*>(memory.data());
@@ -170,8 +182,8 @@ Status multiply_blocked(const GemmRequest& request, const DenseView& a, const De
   args.b_size = b_size;
   args.swapped = request.swapped;
   args.start_rows = request.start_rows;
+  args.scaling = request.scaling;
   args.direct = s.direct;
-  args.fetch_ahead = k * n * b_size > kCachedBytes;
   args.tile_rows = s.tile_rows;
   args.depth_block = s.depth_block;
   args.strip_panels = s.strip_panels;
@@ -202,6 +214,8 @@ Status multiply_blocked(const GemmRequest& request, const DenseView& a, const De
         args.packed_b_offset = packed.row + k0;
       } else {
         args.b = window(b, k0, depth, col, cols, b_size);
+        args.scaled_row = packed.row + k0;
+        args.scaled_col = packed.col + col;
       }
       if (s.share_a) {
         pack_all(kernels.pack_left,
@@ -213,7 +227,7 @@ Status multiply_blocked(const GemmRequest& request, const DenseView& a, const De
         args.packed_b_depth = depth;
         pack_all(kernels.pack_right,
                  {args.b.data, cols, b.col_stride, depth, b.row_stride, s.blocking.panel, s.strip_panels,
-                  shared, args.elements},
+                  shared, args.elements, args.scaling, args.scaled_row, args.scaled_col},
                  s.threads);
       }
       parallel::run(s.threads, args.row_tasks * args.col_tasks, [&](std::int64_t task, int thread) {
@@ -225,11 +239,11 @@ Status multiply_blocked(const GemmRequest& request, const DenseView& a, const De
 }
 
 void pack_panels(const GemmKernels& kernels, const DenseView& b, DType chain, int threads, void* to,
-                 std::int64_t elements) {
+                 std::int64_t elements, const GemmScaling* scaling) {
   const GemmBlocking blocking = gemm_blocking(kernels.block.isa, chain);
   pack_all(kernels.pack_right,
            {b.data, b.cols, b.col_stride, b.rows, b.row_stride, blocking.panel,
-            strip_of(blocking, bytes_of(chain)), to, elements},
+            strip_of(blocking, bytes_of(chain)), to, elements, scaling},
            threads);
 }
 

@@ -57,9 +57,10 @@ struct GemmRequest {
   bool swapped;  // `b` is the left operand of what the user wrote: the order of complex steps
   const std::int32_t* start_rows = nullptr;  // see GemmBlockArgs; of the C that is passed beside
   const std::int32_t* start_cols = nullptr;
+  const GemmScaling* scaling = nullptr;  // of `b`, which is dequantised while it is packed
 };
 
-// A right operand in panels, from one of its rows and columns on.
+// A right operand in panels, from one of its rows and columns on; or one that is dequantised.
 struct GemmPacked {
   const PackedMatrix* matrix = nullptr;
   std::int64_t row = 0, col = 0;
@@ -81,7 +82,7 @@ Status multiply_blocked(const GemmRequest& request, const DenseView& a, const De
 
 // All of B in the panels of these kernels.
 void pack_panels(const GemmKernels& kernels, const DenseView& b, DType chain, int threads, void* to,
-                 std::int64_t elements = 0);
+                 std::int64_t elements = 0, const GemmScaling* scaling = nullptr);
 
 // Whether to compute C^T = B^T A^T: lanes should run along a unit stride of C, but not along a
 // dimension that fills only a part of one vector.

@@ -175,4 +175,14 @@ Status gemm_stack(const Stack& a, const Stack& b, const Stack& c, const GemmType
   return StackedGemm(a, b, c, types, highest, threads, terms).run();
 }
 
+void finish_stack(const Stack& c, DType chain, const StackedTerms& terms, Isa highest, int threads) {
+  const std::int64_t members = c.count(), size = static_cast<std::int64_t>(size_of(chain));
+  const bool many = members >= 2 * threads;
+  parallel::run(many ? threads : 1, members, [&](std::int64_t number, int) {
+    const DenseView member = c.at(number, static_cast<std::size_t>(size));
+    finish(member, member, GemmTypes::all(chain), terms.at(number, static_cast<std::size_t>(size)), highest,
+           many ? 1 : threads);
+  });
+}
+
 }  // namespace deepgemm

@@ -137,7 +137,6 @@ class Groups {
     args.first = true;
     args.swapped = cut.turned;
     args.direct = direct(cut);
-    args.fetch_ahead = !in_cache_;
     args.tile_rows = cut.tile_rows;
     const std::int64_t depth = std::max<std::int64_t>(args.a.cols, 1);
     const std::int64_t most = args.direct == GemmDirect::by_columns ? kColumnDepth : blocking_.depth;

@@ -9,6 +9,7 @@
   X(tiled, isa)             \
   X(gemm, isa)              \
   X(gemm_integer, isa)      \
+  X(gemm_scaled, isa)       \
   X(gemm_small, isa)        \
   X(epilogue, isa)          \
   X(dot, isa)               \

@@ -15,6 +15,7 @@ enum class KernelId : std::uint8_t {
   csr_tiled,    // tiles of rows × columns, continuing chains from panel to panel; X and Y row-major
   gemm_pack_left,
   gemm_pack_right,
+  gemm_pack_scaled,  // panels of a right operand that is dequantised; u4 stands for both kinds of 4 bits
   gemm_block,
   gemm_small,       // products of small matrices, of which nothing or only the right one is packed
   dense_turn,       // a copy that turns columns into rows

@@ -24,8 +24,11 @@ class StackProduct {
 
   Status run() const {
     if (count_ == 0) return Status::ok;
-    if (!options_.fold) return options_.share_members ? share_members() : one_by_one();
     DenseView x, y;
+    if (options_.fold_rows && x_.transposed().side_by_side(x) && y_.transposed().side_by_side(y)) {
+      return product_.run(x.transposed(), y.transposed(), threads_);
+    }
+    if (!options_.fold) return options_.share_members ? share_members() : one_by_one();
     const bool x_joined = x_.side_by_side(x), y_joined = y_.side_by_side(y);
     if (x_joined && y_joined) return product_.run(x, y, threads_);
     return in_groups(x_joined ? &x : nullptr, y_joined ? &y : nullptr);
@@ -36,7 +39,7 @@ class StackProduct {
 
   Status one_by_one() const {
     for (std::int64_t b = 0; b < count_; ++b) {
-      const Status status = product_.run(x_.at(b, options_.size), y_.at(b, options_.size), threads_);
+      const Status status = product_.run(x_.at(b, options_.x_size), y_.at(b, options_.y_size), threads_);
       if (status != Status::ok) return status;
     }
     return Status::ok;
@@ -47,7 +50,7 @@ class StackProduct {
     std::atomic<Status> status{Status::ok};
     parallel::run(threads_, tasks, [&](std::int64_t task, int) {
       for (std::int64_t b = count_ * task / tasks; b < count_ * (task + 1) / tasks; ++b) {
-        const Status one = product_.run(x_.at(b, options_.size), y_.at(b, options_.size), 1);
+        const Status one = product_.run(x_.at(b, options_.x_size), y_.at(b, options_.y_size), 1);
         if (one != Status::ok) status.store(one, std::memory_order_relaxed);
       }
     });
@@ -56,7 +59,7 @@ class StackProduct {
 
   // How many members are multiplied at once where some of them have to be copied.
   std::int64_t group_of(std::int64_t copied_rows) const {
-    const std::int64_t size = static_cast<std::int64_t>(options_.size);
+    const std::int64_t size = static_cast<std::int64_t>(options_.x_size);
     const std::int64_t member = std::max<std::int64_t>(columns_of_member() * size, 1);
     const std::int64_t given = (x_.first.rows + y_.first.rows) * member * count_;
     const std::int64_t affordable =
@@ -69,10 +72,10 @@ class StackProduct {
     const std::int64_t x_rows = x ? 0 : x_.first.rows, y_rows = y ? 0 : y_.first.rows;
     const std::int64_t group = group_of(x_rows + y_rows), n = columns_of_member();
     if (group == 1) return one_by_one();
-    const Workspace memory(static_cast<std::size_t>((x_rows + y_rows) * group * n) * options_.size);
+    const Workspace memory(static_cast<std::size_t>((x_rows + y_rows) * group * n) * options_.x_size);
     char* x_buffer = static_cast<char*>(memory.data());
     if (x_buffer == nullptr) return Status::no_memory;
-    char* y_buffer = x_buffer + static_cast<std::size_t>(x_rows * group * n) * options_.size;
+    char* y_buffer = x_buffer + static_cast<std::size_t>(x_rows * group * n) * options_.x_size;
     for (std::int64_t b = 0; b < count_; b += group) {
       const std::int64_t members = std::min(group, count_ - b), width = members * n;
       const DenseView from = x ? columns(*x, b * n, width) : DenseView{x_buffer, x_rows, width, width, 1};
@@ -80,8 +83,8 @@ class StackProduct {
       if (x == nullptr) {
         for_rows(x_rows, width, [&](std::int64_t begin, std::int64_t end) {
           for (std::int64_t i = 0; i < members; ++i) {
-            dense::copy(rows(x_.at(b + i, options_.size), begin, end),
-                        rows(columns(from, i * n, n), begin, end), options_.size, 1);
+            dense::copy(rows(x_.at(b + i, options_.x_size), begin, end),
+                        rows(columns(from, i * n, n), begin, end), options_.x_size, 1);
           }
         });
       }
@@ -91,7 +94,7 @@ class StackProduct {
         for_rows(y_rows, width, [&](std::int64_t begin, std::int64_t end) {
           for (std::int64_t i = 0; i < members; ++i) {
             dense::copy(rows(columns(to, i * n, n), begin, end),
-                        rows(y_.at(b + i, options_.size), begin, end), options_.size, 1);
+                        rows(y_.at(b + i, options_.x_size), begin, end), options_.x_size, 1);
           }
         });
       }
@@ -115,12 +118,14 @@ class StackProduct {
   }
 
   DenseView rows(const DenseView& v, std::int64_t begin, std::int64_t end) const {
-    char* data = static_cast<char*>(v.data) + begin * v.row_stride * static_cast<std::int64_t>(options_.size);
+    char* data =
+        static_cast<char*>(v.data) + begin * v.row_stride * static_cast<std::int64_t>(options_.x_size);
     return {data, end - begin, v.cols, v.row_stride, v.col_stride};
   }
 
   DenseView columns(const DenseView& v, std::int64_t first, std::int64_t count) const {
-    char* data = static_cast<char*>(v.data) + first * v.col_stride * static_cast<std::int64_t>(options_.size);
+    char* data =
+        static_cast<char*>(v.data) + first * v.col_stride * static_cast<std::int64_t>(options_.x_size);
     return {data, v.rows, count, v.row_stride, v.col_stride};
   }
 

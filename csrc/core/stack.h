@@ -25,9 +25,11 @@ struct Stack {
 };
 
 struct StackOptions {
-  std::size_t size;  // bytes of one element
+  std::size_t x_size, y_size;  // bytes of one element; the same where members are folded side by side
   // Multiply the members side by side, as one matrix: narrow ones fill neither vectors nor threads alone.
   bool fold;
+  // Or below one another, where they stand so already.
+  bool fold_rows;
   // Unless folded: threads share the members instead of each of them, being that short.
   bool share_members;
 };

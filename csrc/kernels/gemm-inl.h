@@ -12,7 +12,7 @@ template <class Kind>
 DG_INLINE void run_tile(int rows, int panels, const GemmBlockArgs& args,
                         const Tile<typename Kind::scalar>& tile) {
   if constexpr (Kind::in_place) {
-    if (args.direct == GemmDirect::by_columns) return Kind::run_columns(rows, args.fetch_ahead, tile);
+    if (args.direct == GemmDirect::by_columns) return Kind::column_tiles.of[rows - 1](tile);
   }
   Kind::run(rows, panels, args.swapped, tile);
 }
@@ -86,6 +86,14 @@ class Block {
       k0_ = k0;
       kc_ = min64(args_.depth_block, depth - k0);
       if (args_.packed_a == nullptr) pack_a();
+      if (streams()) {
+        for (int64_t p = panels_.begin; p < panels_.end; p += args_.strip_panels) {
+          const int64_t count = min64(args_.strip_panels, panels_.end - p);
+          stream(p, count);
+          if (args_.epilogue != nullptr && k0_ + kc_ == depth) finish(p, count);
+        }
+        continue;
+      }
       const bool packs_b = args_.packed_b == nullptr && args_.direct == GemmDirect::no;
       const int64_t group = by_columns() ? 1 : Kind::blocking.panels_for(h_), strip = args_.strip_panels;
       for (int64_t p = panels_.begin; p < panels_.end; p += group) {
@@ -99,6 +107,7 @@ class Block {
 
  private:
   bool by_columns() const { return args_.direct == GemmDirect::by_columns; }
+  bool streams() const { return args_.direct == GemmDirect::streamed && args_.c.col_stride == 1; }
   int rows_of(int64_t tile) const { return static_cast<int>(min64(h_, args_.c.rows - tile * h_)); }
 
   // Tiles and panels come out side by side: panel p begins at p * width * depth.
@@ -127,7 +136,10 @@ class Block {
                             kPanel,
                             panels,
                             own_b_,
-                            args_.elements - kGroup * k0_};
+                            args_.elements - kGroup * k0_,
+                            args_.scaling,
+                            args_.scaled_row + k0_,
+                            args_.scaled_col + panel * kPanel};
     args_.pack_right(&pack, 0, panels, 0, nullptr);
     strip_ = panel;
   }
@@ -185,14 +197,29 @@ class Block {
     }
   }
 
+  // A strip of B by its rows, for a few rows of A.
+  void stream(int64_t panel, int64_t panels) {
+    if constexpr (Kind::in_place) {
+      const DenseView& c = args_.c;
+      Tile<T> tile{};
+      tile.a = a_tile(0);
+      point_at_b(panel, tile);
+      tile.c = static_cast<T*>(c.data) + panel * kPanel;
+      tile.c_stride = c.row_stride;
+      tile.depth = kc_;
+      tile.first = args_.first && k0_ == 0;
+      Kind::streams.of[rows_of(0) - 1](tile, min64(panels * kPanel, c.cols - panel * kPanel));
+    }
+  }
+
   // What this task has made of a group of columns, while it is in the caches.
-  void finish(int64_t panel, int panels) {
+  void finish(int64_t panel, int64_t panels) {
     const EpilogueArgs& whole = args_.ending;
     const int64_t row = tiles_.begin * h_, col = panel * kPanel;
     EpilogueArgs mine = whole;
     mine.from = moved(whole.from, row, col, sizeof(T) * E);
     mine.to = moved(whole.to, row, col, args_.to_size);
-    mine.to.cols = min64(static_cast<int64_t>(panels) * kPanel, args_.c.cols - col);
+    mine.to.cols = min64(panels * kPanel, args_.c.cols - col);
     mine.terms = whole.terms.from(row, col, sizeof(T) * E);
     args_.epilogue(&mine, 0, min64(tiles_.end * h_, args_.c.rows) - row, 0, nullptr);
   }

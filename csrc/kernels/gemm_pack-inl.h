@@ -95,12 +95,12 @@ void pack_rows(const PackSource<S>& from, int64_t count, int64_t width, int64_t 
 }
 
 // A vector of n elements from each of `count` rows; lanes and rows beyond are zero.
-template <class T, bool Ahead, class S, class Vec, int W>
+template <class T, class S, class Vec, int W>
 DG_INLINE void load_square(const S* from, int64_t stride, int64_t count, int n, Vec (&square)[W]) {
   using V = Storage<T, S>;
   DG_UNROLL
   for (int i = 0; i < W; ++i, from += stride) {
-    if constexpr (Ahead) DG_PREFETCH(from + kBytesAhead / sizeof(S));
+    DG_PREFETCH(from + kBytesAhead / sizeof(S));
     square[i] = i >= count ? Simd<T>::zero() : n == W ? V::load(from) : V::load_n(from, n);
   }
 }
@@ -117,7 +117,7 @@ void pack_columns(const PackSource<S>& from, int64_t count, int64_t width, int64
     for (int64_t k = 0; k < depth; k += W) {
       const int n = static_cast<int>(min64(W, depth - k));
       typename V::vec square[W];
-      load_square<T, true>(from.data + p * from.across + k, from.across, count - p, n, square);
+      load_square<T>(from.data + p * from.across + k, from.across, count - p, n, square);
       transpose(square);
       DG_UNROLL
       for (int j = 0; j < W; ++j) {

@@ -85,7 +85,10 @@ class Kernel:
         Whether it reads sparse quantised operands: as they are stored, or through a layout of what their
         values stand for, which is what `data` of such an operand gives.
     epilogues : bool
-        Whether its products take an epilogue, see `csrc/core/epilogue.h`.
+        Whether its products do an epilogue themselves (`csrc/core/epilogue.h`) before they round; over the
+        results of others goes one more pass.
+    stacks : bool
+        Whether the operand that is kept may be a stack of matrices.
     summary : str
         One line for `show_kernels()`.
     """
@@ -97,6 +100,7 @@ class Kernel:
     quantized: ClassVar[bool] = False
     codes: ClassVar[bool] = False
     epilogues: ClassVar[bool] = False
+    stacks: ClassVar[bool] = False
     summary: ClassVar[str] = ""
 
     def refuse(self, problem: Problem) -> str | None:

@@ -88,6 +88,7 @@ class NumPy(_Library):
     """`numpy.matmul`, for two dense operands."""
 
     name = "numpy_blas"
+    stacks = True
     provider = "numpy"
     summary = "numpy.matmul: exact for integers and bool; for floats a BLAS, only if not reproducible"
 

@@ -11,12 +11,13 @@ from .. import _core
 from ..config import Settings
 from ..errors import DTypeError, FormatError, ShapeError, UnsupportedError
 from ..planner.decision import log
+from ..planner.ending import Placed
 from ..planner.report import Report
 from ..rounding import rounded
 from . import _request as request
-from ._epilogue import Epilogue, Placed
+from ._epilogue import Epilogue
 
-__all__ = ["check_out", "multiply"]
+__all__ = ["check_out", "check_stacks", "multiply"]
 
 Array = npt.NDArray[Any]
 
@@ -46,7 +47,7 @@ def multiply(
     UnsupportedError
         If a kernel is forced that does not serve such products, or the dtype has no epilogue.
     """
-    shape = _check_stacks(op, left, right)
+    shape = check_stacks(op, left, right)
     chain, output = request.output_dtype(op, left.dtype, right.dtype, left.shape[-1], wanted.dtype)
     placed = None if epilogue is None else epilogue.placed(shape, chain)
     serving = "numpy_blas"
@@ -68,7 +69,7 @@ def multiply(
     return _native(left, right, out, shape, chain, output, wanted.choice.isa, threads, placed)
 
 
-def _check_stacks(op: str, left: Array, right: Array) -> tuple[int, ...]:
+def check_stacks(op: str, left: Array, right: Array) -> tuple[int, ...]:
     """Return the shape of the product of two arrays, of which not both are vectors."""
     inner, rows = left.shape[-1], right.shape[0] if right.ndim == 1 else right.shape[-2]
     if inner != rows:

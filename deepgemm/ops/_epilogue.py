@@ -7,35 +7,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .. import _core
 from ..dtypes import canonical, is_float
 from ..errors import DTypeError, ShapeError, UnsupportedError
+from ..planner.ending import Ending, Placed
 from ..planner.problem import Problem
 from ..rounding import rounded
 from ..sparse.validate import plain_array
 
-__all__ = ["ACTIVATIONS", "Epilogue", "Placed", "epilogue_of", "finished"]
+__all__ = ["ACTIVATIONS", "Epilogue", "ending_of", "epilogue_of"]
 
 Array = npt.NDArray[Any]
 
 ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "silu")
 CHAINS = ("float32", "float64")
-
-
-class Placed(NamedTuple):
-    """An epilogue whose terms have the chain's dtype and the result's shape: what the core reads."""
-
-    alpha: float
-    beta: float
-    addend: Array | None
-    scale: Array | None
-    bias: Array | None
-    activation: str
-
-    @property
-    def arrays(self) -> tuple[Array, ...]:
-        """The terms that are there."""
-        return tuple(term for term in (self.addend, self.scale, self.bias) if term is not None)
 
 
 class Epilogue(NamedTuple):
@@ -50,20 +34,23 @@ class Epilogue(NamedTuple):
         What is added times beta, multiplied and added.
     activation : str
         Empty for none.
+    awaits : bool
+        Whether C comes with the calls of a plan.
     """
 
     op: str
-    alpha: float
-    beta: float
-    addend: Array | None
-    scale: Array | None
-    bias: Array | None
-    activation: str
+    alpha: float = 1.0
+    beta: float = 1.0
+    addend: Array | None = None
+    scale: Array | None = None
+    bias: Array | None = None
+    activation: str = ""
+    awaits: bool = False
 
     def __str__(self) -> str:
         """Name what is done, in its order."""
         words = ["alpha"] if self.alpha != 1.0 else []
-        words += [name for name, term in self._terms() if term is not None]
+        words += [name for name, term in self._terms() if term is not None or (name == "C" and self.awaits)]
         return ", ".join([*words, self.activation] if self.activation else words)
 
     def placed(self, shape: tuple[int, ...], chain: np.dtype[Any]) -> Placed:
@@ -87,18 +74,14 @@ class Epilogue(NamedTuple):
         return Placed(alpha, beta, addend, scale, bias, self.activation)
 
     def kept(self, problem: Problem) -> Placed:
-        """Return it for the products of a plan: matrices, whose memory nobody else can change."""
-        m, _, n = problem.extents
-        placed = self.placed(problem.output_shape, np.dtype(problem.accumulator))
+        """Return it for the products of a plan: in memory that nobody else can change."""
 
-        def own(term: Array | None) -> Array | None:
-            if term is None:
-                return None
+        def own(term: Array) -> Array:
             # A broadcast view has one element along an axis of stride 0; only that is copied.
             first = tuple(slice(None) if stride else slice(1) for stride in term.strides)
-            return np.broadcast_to(term[first].copy(), term.shape).reshape(m, n)
+            return np.broadcast_to(term[first].copy(), term.shape)
 
-        return placed._replace(addend=own(placed.addend), scale=own(placed.scale), bias=own(placed.bias))
+        return self.placed(problem.output_shape, np.dtype(problem.accumulator)).each(own)
 
     def _terms(self) -> tuple[tuple[str, Array | None], ...]:
         return ("C", self.addend), ("scale", self.scale), ("bias", self.bias)
@@ -120,9 +103,18 @@ class Epilogue(NamedTuple):
 
 
 def epilogue_of(
-    op: str, alpha: Any, beta: Any, C: Any, scale: Any, bias: Any, activation: str | None
+    op: str,
+    alpha: Any,
+    beta: Any,
+    C: Any,
+    scale: Any,
+    bias: Any,
+    activation: str | None,
+    awaits: bool = False,
 ) -> Epilogue | None:
     """Return what was asked for, or None if nothing was.
+
+    With `awaits` the C that `beta` scales comes later.
 
     Raises
     ------
@@ -137,7 +129,7 @@ def epilogue_of(
         raise ValueError(
             f"{op}: activation is {activation!r}, expected one of: {', '.join(ACTIVATIONS)}; None for none"
         )
-    if beta is not None and C is None:
+    if beta is not None and C is None and not awaits:
         raise ValueError(f"{op}: beta is {beta!r} but there is no C for it to scale")
     return Epilogue(
         op,
@@ -147,38 +139,23 @@ def epilogue_of(
         _real(op, "scale", scale),
         _real(op, "bias", bias),
         activation or "",
+        awaits and beta is not None,
     )
 
 
-def finished(
-    product: Array,
-    placed: Placed,
-    output: np.dtype[Any],
-    out: Array | None,
-    isa: str | None,
-    threads: int,
-) -> Array:
-    """Return what the epilogue makes of any kernel's product in the chain's dtype, rounded once.
+def ending_of(problem: Problem, epilogue: Epilogue | None) -> Ending | None:
+    """Return what follows the products of a plan; None if nothing can, and nothing was asked for."""
+    chain, shape = np.dtype(problem.accumulator), problem.output_shape
+    if epilogue is None and (chain.name not in CHAINS or len(problem.sparse_sides) == 2):
+        return None
+    kept = (epilogue or Epilogue(problem.op)).kept(problem)
 
-    One pass over the result; a product of dense operands does the same while its parts are in the caches.
-    """
-    narrows = product.dtype == np.float32 and output.name in ("float16", "bfloat16")
-    direct = narrows or output == product.dtype
-    result = np.empty(product.shape, output if direct else product.dtype)
-    rows = [_as_rows(term) for term in (product, result)]
-    terms = placed._replace(
-        addend=_as_rows(placed.addend), scale=_as_rows(placed.scale), bias=_as_rows(placed.bias)
-    )
-    _core.finish_dense(isa, rows[0], rows[1], tuple(terms), threads)
-    if out is None:
-        return result if direct else rounded(result, output)
-    np.copyto(out, result if direct else rounded(result, output))
-    return out
+    def place(C: Any) -> Array:
+        placed = Epilogue(problem.op, addend=_real(problem.op, "C", C)).placed(shape, chain).addend
+        assert placed is not None
+        return placed
 
-
-def _as_rows(array: Any) -> Any:
-    """Return an array of more than two axes as a matrix; only what does not lie in rows is copied."""
-    return array if array is None or array.ndim <= 2 else array.reshape(-1, array.shape[-1])
+    return Ending(kept, bool(problem.epilogue), place)
 
 
 def _number(op: str, name: str, value: Any) -> float:

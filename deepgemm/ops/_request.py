@@ -275,6 +275,7 @@ def problem_of(
     measured: tuple[tuple[str, float], ...] = (),
     structures: tuple[Structure, Structure] = (NOT_LOOKED_AT, NOT_LOOKED_AT),
     stack: tuple[int, ...] = (),
+    kept_stack: tuple[int, ...] = (),
     epilogue: str = "",
 ) -> Problem:
     """Return the problem that the planner is asked to solve."""
@@ -309,6 +310,7 @@ def problem_of(
         _layout_limit(env),
         stack=stack,
         epilogue=epilogue,
+        kept_stack=kept_stack,
     )
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import accumulator
-from ..errors import ShapeError, UnsupportedError
+from ..errors import UnsupportedError
 from ..planner.problem import Side
 from ..planner.stacks import folds
 from ..sparse.quantized import Quantized
 
-__all__ = ["refuse_stacks", "shown"]
+__all__ = ["member", "refuse_stacks", "shown", "shown_dense"]
 
 
 def shown(stack: Any, fixed: Side, dtype: np.dtype[Any]) -> Any:
@@ -34,29 +34,42 @@ def shown(stack: Any, fixed: Side, dtype: np.dtype[Any]) -> Any:
     """
     if stack.ndim <= 2:
         return stack
-    *batch, rows, columns = stack.shape
-    count = math.prod(batch)
+    count, (rows, columns) = math.prod(stack.shape[:-2]), stack.shape[-2:]
     itemsize = accumulator(stack.dtype, dtype).itemsize
     contiguous = stack.flags.c_contiguous
     if not folds(stack.shape, itemsize, fixed, contiguous):
-        return stack[(0,) * len(batch)] if count else np.empty((rows, columns), stack.dtype)
+        return member(stack)
     if fixed == "right" and contiguous:
         return stack.reshape(count * rows, columns)
     shape = (count * rows, columns) if fixed == "right" else (rows, count * columns)
     return np.broadcast_to(np.zeros((), stack.dtype), shape)
 
 
+def shown_dense(stack: Any, fixed: Side) -> Any:
+    """Return the same where the operand that is kept is a dense matrix.
+
+    Rows of members that lie below one another are those of one matrix; others are multiplied one by one.
+    """
+    if fixed == "right" and stack.flags.c_contiguous:
+        return stack.reshape(math.prod(stack.shape[:-1]), stack.shape[-1])
+    return member(stack)
+
+
+def member(stack: Any) -> Any:
+    """Return the first matrix of a stack, or one of its shape if it has none; a matrix or vector as it is."""
+    if stack.ndim <= 2:
+        return stack
+    if math.prod(stack.shape[:-2]) == 0:
+        return np.empty(stack.shape[-2:], stack.dtype)
+    return stack[(0,) * (stack.ndim - 2)]
+
+
 def refuse_stacks(op: str, left: Any, right: Any) -> None:
-    """Raise if an operand of a product without a sparse one has more than two axes."""
+    """Raise if an operand beside a quantised one has more than two axes."""
     quantised = isinstance(left, Quantized) or isinstance(right, Quantized)
     for name, array in (("A", left), ("X", right)):
         if array.ndim > 2 and quantised:
             raise UnsupportedError(
                 f"{op}: {name} has {array.ndim} dimensions, expected 1 or 2 beside a quantised operand; "
                 "stacks meet a sparse operand, or multiply their matrices one by one"
-            )
-        if array.ndim > 2:
-            raise ShapeError(
-                f"{op}: {name} has {array.ndim} dimensions, expected 1 or 2; stacks meet a sparse operand, "
-                "and matmul takes them beside dense ones"
             )

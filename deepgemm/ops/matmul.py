@@ -15,6 +15,7 @@ from ..errors import UnsupportedError
 from ..planner import machine as machines
 from ..planner.account import FOR_GOOD
 from ..planner.decision import decide
+from ..planner.ending import finished
 from ..planner.plan import build
 from ..planner.problem import Side
 from ..rounding import rounded
@@ -28,7 +29,7 @@ from . import _request as request
 from . import _specs as specs
 from ._budget import budget_of
 from ._dense_result import dense_product
-from ._epilogue import Epilogue, epilogue_of, finished
+from ._epilogue import Epilogue, epilogue_of
 from ._kept_plans import planned
 from ._sparse_product import sparse_product
 from .ragged_product import is_ragged, operand_of_operator, ragged_product
@@ -284,19 +285,25 @@ def _with_epilogue(
     values: Any,
     ending: Epilogue,
 ) -> Any:
-    both_ours = isinstance(left, Factor) and isinstance(right, Factor)
-    if both_ours or (left.ndim == right.ndim == 1) or values is not None:
+    both_sparse = isinstance(left, SparseArray) and isinstance(right, SparseArray)
+    if both_sparse or (left.ndim == right.ndim == 1):
         raise UnsupportedError(
             f"matmul: {ending} can follow the product of two dense operands, not both vectors, or of a "
-            "sparse or quantised matrix with a dense one, without values="
+            "sparse or quantised matrix with a dense or quantised one"
         )
-    if not isinstance(left, Factor) and not isinstance(right, Factor):
+    if not isinstance(left, Factor) and not isinstance(right, Factor) and values is None:
         return _dense.multiply("matmul", left, right, out, wanted, env, ending)
     named = request.named_output(left, right, wanted.dtype)
     chain, output = request.output_dtype(
         "matmul", request.arithmetic_dtype(left), request.arithmetic_dtype(right), 1, named
     )
-    product = _multiply(left, right, None, wanted._replace(dtype=chain), env)
+    wide = wanted._replace(dtype=chain)
+    if values is None:
+        product = _multiply(left, right, None, wide, env)
+    else:
+        product = weighted(
+            "matmul", left, right, values, None, wide, lambda a, b: _multiply(a, b, None, wide, env)
+        )
     placed = ending.placed(product.shape, chain)
     if out is not None:
         dense_ones = [operand for operand in (left, right) if not isinstance(operand, Factor)]

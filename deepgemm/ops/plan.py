@@ -22,7 +22,8 @@ from . import _kernels as _kernels
 from . import _request as request
 from . import _specs as specs
 from . import batch
-from ._epilogue import epilogue_of
+from ._dense import check_stacks
+from ._epilogue import ending_of, epilogue_of
 from ._sparse_product import limit_plan
 from .matmul import dense_fixed
 
@@ -40,6 +41,7 @@ def plan(
     kernel: str | None = None,
     reproducible: bool = True,
     alpha: float | None = None,
+    beta: float | None = None,
     scale: Any = None,
     bias: Any = None,
     activation: str | None = None,
@@ -49,23 +51,27 @@ def plan(
     Parameters
     ----------
     A, B : sparse array, Quantized, QuantizedSparse or array_like
-        The operands, as for `matmul`, with stacks beside a sparse one. Of the one that is not fixed only
-        shape, dtype and order matter.
+        The operands, as for `matmul`; no stacks beside a quantised dense one. Of the one that is not fixed
+        only shape, dtype and order matter.
     fixed : {"left", "right"}, optional
-        The operand to keep. By default the sparse or quantised one; of two such the left. Two dense
-        operands need it when `reuse` is given.
+        The operand to keep. By default the sparse or quantised one; of two such the left; the matrix beside
+        a stack. Two dense operands need it when `reuse` is given.
     reuse : int, optional
         How many products will follow. Layouts that pay for themselves within so many are built now;
         without it the plan uses what exists.
     dtype, threads, kernel, reproducible
         As for `matmul`.
     alpha, scale, bias, activation
-        What follows each product, as for `matmul`; of two dense operands only. The plan keeps its own copy.
+        What follows each product whose result is dense, as for `matmul`. The plan keeps its own copy.
+    beta : float, optional
+        Factor of the C that calls bring, where they name none. To be given where kernels round to a dtype
+        narrower than the accumulator, and C is to be added before.
 
     Returns
     -------
     Plan
-        `p(other)` and `p(other, out=Y)` multiply; `p.explain()` tells why the kernel was chosen.
+        `p(other)`, `p(other, out=Y)` and `p(other, C=C, beta=b)` multiply; `p.explain()` tells why the kernel
+        was chosen.
 
     Raises
     ------
@@ -88,8 +94,11 @@ def plan(
     >>> q(np.ones((2, 3)))
     array([[ 1.,  0., -1.],
            [ 1.,  0., -1.]])
+    >>> q(np.ones((2, 3)), C=[[10.0], [20.0]], beta=2)
+    array([[21., 20., 19.],
+           [41., 40., 39.]])
     """
-    ending = epilogue_of("plan", alpha, None, None, scale, bias, activation)
+    epilogue = epilogue_of("plan", alpha, beta, None, scale, bias, activation, awaits=True)
     env = request.current_settings()
     wanted = request.options("plan", dtype, threads, kernel, reproducible, env)
     if fixed not in (None, "left", "right"):
@@ -98,7 +107,10 @@ def plan(
         reuse = request.positive("plan", "reuse", reuse, least=0)
     left = request.operand("plan", "A", A, stacks=True)
     right = request.operand("plan", "B" if isinstance(B, Factor) else "X", B, stacks=True)
-    left, right, stack = _without_stack(left, right)
+    if fixed is None and reuse is not None and not isinstance(left, Factor) and not isinstance(right, Factor):
+        raise ValueError("plan: fixed must be 'left' or 'right' when reuse is given for two dense operands")
+    whole = left, right
+    left, right, stack, kept_stack, fixed = _without_stack(left, right, fixed)
     request.check_shapes("plan", left, right)
     request.refuse_pairs("plan", left, right)
     for array in (left, right):
@@ -117,10 +129,9 @@ def plan(
     side, structures = _fixed_side(left, right, fixed, reuse, machine, wanted)
     if reuse is not None and stack and stack[-2:] == (right if side == "left" else left).shape:
         reuse *= math.prod(stack[:-2])
-    if ending is not None and (isinstance(left, Factor) or isinstance(right, Factor)):
+    if epilogue is not None and isinstance(left, SparseArray) and isinstance(right, SparseArray):
         raise UnsupportedError(
-            f"plan: {ending} can follow the product of two dense operands; beside a sparse or quantised one "
-            "matmul takes them"
+            f"plan: {epilogue} follows dense results; that of two sparse operands is sparse"
         )
     problem = request.problem_of(
         "matmul",
@@ -132,21 +143,41 @@ def plan(
         reuse=reuse,
         structures=structures,
         stack=stack,
-        epilogue="" if ending is None else str(ending),
+        kept_stack=kept_stack,
+        epilogue="" if epilogue is None else str(epilogue),
     )
-    terms = None if ending is None else ending.kept(problem)
-    made = build(decide(problem, machine), left, right, FOR_GOOD, wanted.threads, env, terms)
+    ending = ending_of(problem, epilogue)
+    if kept_stack:
+        left, right = whole
+    made = build(decide(problem, machine), left, right, FOR_GOOD, wanted.threads, env, ending)
     return limit_plan(made, env)
 
 
-def _without_stack(left: Any, right: Any) -> tuple[Any, Any, tuple[int, ...]]:
-    """Return the operands with what kernels will meet in place of a stack, and the shape of the stack."""
+def _without_stack(
+    left: Any, right: Any, fixed: Any
+) -> tuple[Any, Any, tuple[int, ...], tuple[int, ...], Any]:
+    """Return the operands with what kernels will meet in place of stacks, and how these are multiplied.
+
+    That is the shape of the stack that comes anew, that of one that is kept, and the operand to keep, which
+    for two dense ones is the one that is none, if the caller does not say.
+    """
     if isinstance(left, SparseArray | QuantizedSparse) and right.ndim > 2:
-        return left, batch.shown(right, "left", request.arithmetic_dtype(left)), right.shape
+        return left, batch.shown(right, "left", request.arithmetic_dtype(left)), right.shape, (), fixed
     if isinstance(right, SparseArray | QuantizedSparse) and left.ndim > 2:
-        return batch.shown(left, "right", request.arithmetic_dtype(right)), right, left.shape
+        return batch.shown(left, "right", request.arithmetic_dtype(right)), right, left.shape, (), fixed
+    if max(left.ndim, right.ndim) <= 2:
+        return left, right, (), (), fixed
     batch.refuse_stacks("plan", left, right)
-    return left, right, ()
+    check_stacks("plan", left, right)
+    side: Side = fixed or ("left" if left.ndim <= 2 else "right")
+    kept, other = (left, right) if side == "left" else (right, left)
+    one = batch.member(kept)
+    if kept.ndim == 2:
+        kept_stack, seen = (), batch.shown_dense(other, side)
+    else:
+        kept_stack, seen = kept.shape, batch.member(other)
+    pair = (one, seen) if side == "left" else (seen, one)
+    return *pair, other.shape, kept_stack, side
 
 
 def _fixed_side(
@@ -171,8 +202,6 @@ def _fixed_side(
         return side, seen
     if left_ours:
         return fixed or "left", seen
-    if fixed is None and reuse is not None:
-        raise ValueError("plan: fixed must be 'left' or 'right' when reuse is given for two dense operands")
     if fixed == "left":
         return "left", (specs.zero_structure(left, right, "left", machine, wanted.choice), seen[1])
     if fixed == "right":

@@ -197,18 +197,22 @@ def _evaluate(kernel: registry.Kernel, problem: Problem, machine: Machine) -> Ca
         reason = "wants a quantised operand" if kernel.quantized else "reads no quantised operands"
     elif problem.codes and not kernel.codes:
         reason = "reads no sparse quantised operands"
-    elif problem.epilogue and not kernel.epilogues:
-        reason = "stores what it has computed as it is, without an epilogue"
+    elif problem.kept_stack and not kernel.stacks:
+        reason = "wants one matrix that is kept, not a stack"
     else:
         reason = kernel.refuse(problem)
     if reason is not None:
         return Candidate(kernel.name, kernel.provider, isa, refused=reason)
     cost = kernel.cost(problem, machine, isa or machine.isas[0])
+    seconds = cost.seconds * machine.scale(kernel.name)
+    if problem.epilogue and not kernel.epilogues:
+        results = math.prod(problem.output_shape) * problem.itemsize
+        seconds += machine.read(2 * results, 2 * results, cost.threads)
     return Candidate(
         kernel.name,
         kernel.provider,
         isa,
-        cost.seconds * machine.scale(kernel.name),
+        seconds,
         cost.conversion,
         cost.workspace,
         cost.layout_bytes,

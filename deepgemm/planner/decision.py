@@ -62,6 +62,8 @@ class Decision(NamedTuple):
         if problem.stack:
             how = "side by side as one matrix" if problem.folded else "one after the other"
             facts.append(("stack", f"{' × '.join(map(count, problem.stack))}, multiplied {how}"))
+        if problem.kept_stack:
+            facts.append(("stack kept", " × ".join(map(count, problem.kept_stack))))
         if problem.epilogue:
             facts.append(("epilogue", f"{problem.epilogue}, before the result is stored"))
         if problem.casts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,16 @@ from .. import _core
 from ..config import Settings
 from ..errors import DTypeError, FormatError, ShapeError, UnsupportedError
 from ..kernels import registry
-from ..rounding import rounded
 from ..sparse.base import SparseArray
 from ..sparse.core import Factor
 from ..sparse.quantized import Quantized
 from .account import Terms
 from .candidates import Candidate
+from .casting import Casting, matrix_shape
 from .decision import Decision, describe, log
+from .ending import Ending, FinishedCallback
 from .machine import Machine
-from .problem import OperandSpec, Problem, dtype_name
+from .problem import OperandSpec, Problem
 from .report import Report
 from .stacks import FoldedCallback, runner_options
 
@@ -32,6 +34,8 @@ class Plan(_core.Runner):
 
     `plan(other)` returns the product and `plan(other, out=Y)` writes it to `Y`. Another shape or dtype
     raises; strides may differ. The call itself is one C++ function that checks everything.
+    `plan(other, C=C, beta=b)` adds `b` (1, or what the plan was made with) times `C`, an array that
+    broadcasts to the result, in its place among what follows the product.
 
     Attributes
     ----------
@@ -47,6 +51,8 @@ class Plan(_core.Runner):
     'csr_vector'
     >>> p(np.array([1.0, 2.0, 3.0]))
     array([1., 2., 3.])
+    >>> p(np.array([1.0, 2.0, 3.0]), C=np.ones(3), beta=10)
+    array([11., 12., 13.])
     """
 
     __slots__ = ("decision",)
@@ -110,16 +116,20 @@ class SparsePlan(Plan):
     __slots__ = ("_owner", "_run")
 
     _owner: Factor
-    _run: Callable[[Any, Any], Any]
+    _run: Callable[..., Any]
 
-    def __call__(self, other: Any, *, out: Any = None) -> Any:
+    def __call__(self, other: Any, *, out: Any = None, C: Any = None, beta: float | None = None) -> Any:
         """Return the sparse product with `other`."""
-        if out is not None:
-            op = self.problem.op
-            raise UnsupportedError(f"{op}: out= takes dense results; that of two sparse operands is sparse")
+        for name, given in (("out", out), ("C", C), ("beta", beta)):
+            if given is not None:
+                raise UnsupportedError(
+                    f"{self.problem.op}: {name}= takes dense results; that of two sparse operands is sparse"
+                )
         return self._checked(other, SparseArray, "sparse", None)
 
-    def _checked(self, other: Any, kind: type[SparseArray] | type[Quantized], name: str, out: Any) -> Any:
+    def _checked(
+        self, other: Any, kind: type[SparseArray] | type[Quantized], name: str, out: Any, *added: Any
+    ) -> Any:
         """Run with an operand of the class, shape and dtype that this plan was made for."""
         op, spec = self.problem.op, self.problem.other_spec
         if not isinstance(other, kind):
@@ -130,7 +140,7 @@ class SparsePlan(Plan):
             raise DTypeError(f"{op}: this plan expects an operand of dtype {spec.dtype}, got {other.dtype}")
         self._owner._check_fresh()
         other._check_fresh()
-        return self._run(other, out)
+        return self._run(other, out, *added)
 
 
 class QuantizedPlan(SparsePlan):
@@ -138,14 +148,19 @@ class QuantizedPlan(SparsePlan):
 
     __slots__ = ()
 
-    def __call__(self, other: Any, *, out: Any = None) -> Any:
+    def __call__(self, other: Any, *, out: Any = None, C: Any = None, beta: float | None = None) -> Any:
         """Return the product with `other`."""
         problem = self.problem
+        if C is None and beta is not None:
+            raise ValueError(f"{problem.op}: beta is {beta!r} but there is no C for it to scale")
         if isinstance(other, Quantized) and (other.offsets is not None) != _has_offsets(problem.other_spec):
             raise DTypeError(f"{problem.op}: this plan expects an operand with the same kind of scaling")
         if out is not None:
             _check_out(problem, out, self._owner, other)
-        return self._checked(other, Quantized, "quantised", out)
+            if isinstance(C, np.ndarray) and np.may_share_memory(out, C):
+                raise FormatError(f"{problem.op}: out shares memory with C; pass a separate array")
+        added = () if C is None else (C, beta)
+        return self._checked(other, Quantized, "quantised", out, *added)
 
 
 def build(
@@ -155,7 +170,7 @@ def build(
     terms: Terms,
     threads: int | None,
     options: Settings,
-    epilogue: tuple[Any, ...] | None = None,
+    ending: Ending | None = None,
 ) -> Plan:
     """Bind a decision to its operands: layouts are built here, if the choice needs any.
 
@@ -170,11 +185,16 @@ def build(
         What the caller asked for; None follows the limit that holds at each call.
     options : Settings
         Whether shared memory is compared in full, and whether the plan is logged.
-    epilogue : tuple, optional
-        What follows each product, as `_core.with_epilogue` takes it: matrices of the result's shape.
+    ending : Ending, optional
+        What follows each product.
     """
     problem, chosen = decision.problem, decision.choice.candidate
-    executable = registry.find(problem.op, chosen.kernel).prepare(problem, left, right, chosen.isa or None)
+    kernel = registry.find(problem.op, chosen.kernel)
+    # What follows the product sees it before it is rounded.
+    whole = problem
+    if ending is not None and ending.declared and (problem.stack or not kernel.epilogues):
+        whole = replace(problem, output=problem.accumulator)
+    executable = kernel.prepare(whole, left, right, chosen.isa or None)
     if executable.product is not None and executable.product.isa != chosen.isa:
         # The table had no entry at that ISA and went on to the next one.
         if problem.choice.isa is not None:
@@ -183,20 +203,21 @@ def build(
                 f"for {problem.accumulator} is compiled up to {executable.product.isa}"
             )
         decision = _with_isa(decision, executable.product.isa)
-    if epilogue is not None and executable.product is not None:
-        turned = tuple(x.T if isinstance(x, np.ndarray) and executable.transposed else x for x in epilogue)
-        executable = executable._replace(product=_core.with_epilogue(executable.product, turned))
     fixed = left if problem.fixed == "left" else right
     if options.verbose:
         log(decision.explain())
     if len(problem.sparse_sides) == 2 or len(problem.quantized_sides) == 2:
         sparse = SparsePlan() if problem.sparse_sides else QuantizedPlan()
         assert executable.callback is not None
-        sparse.decision, sparse._owner, sparse._run = decision, fixed, executable.callback
+        callback: Callable[..., Any] = executable.callback
+        if ending is not None:
+            output = np.dtype(problem.output)
+            callback = FinishedCallback(callback, ending, output, chosen.isa or None, threads or 0)
+        sparse.decision, sparse._owner, sparse._run = decision, fixed, callback
         return sparse
     plan = Plan()
     plan.decision = decision
-    bind(plan, decision, executable, fixed, terms, threads, options)
+    bind(plan, decision, executable, fixed, terms, threads, options, ending)
     return plan
 
 
@@ -208,6 +229,7 @@ def bind(
     terms: Terms,
     threads: int | None,
     options: Settings,
+    ending: Ending | None = None,
 ) -> None:
     """Attach a kernel to a runner, through a second runner where operands or result need a cast."""
     problem = decision.problem
@@ -231,23 +253,32 @@ def bind(
         "product": executable.product,
         "fallback": executable.fallback,
     }
-    callback: Callable[[Any, Any], Any] | None = executable.callback
-    if callback is not None and problem.stack:
+    callback: Callable[..., Any] | None = executable.callback
+    if callback is not None and problem.stack and not problem.kept_stack:
         callback = FoldedCallback(callback, problem)
+    if callback is not None and ending is not None:
+        callback = FinishedCallback(callback, ending, np.dtype(problem.output), chosen.isa or None, use)
+    common["refusal"] = _refusal(decision, ending, executable)
     other_shape = problem.stack or other.shape
     fixed_is_vector = len(problem.fixed_spec.shape) == 1
-    fits = executable.product is None or executable.product.dtypes == (other.dtype, problem.output)
-    if callback is None and (fixed_is_vector or not fits):
+    product = executable.product
+    reads, gives = (other.dtype, problem.output) if product is None else product.dtypes
+    casts = (reads, gives) != (other.dtype, problem.output)
+    result_shape = matrix_shape(problem.output_shape, problem.fixed, fixed_is_vector)
+    if callback is None and ending is not None:
+        native |= {"ending": tuple(ending.kept.each(lambda term: term.reshape(result_shape)))}
+        native |= {"place": ending.place}
+    if callback is None and (fixed_is_vector or casts):
         inner = _core.Runner()
         inner._bind(
             **common,
             **native,
             other_shape=other_shape,
-            other_dtype=np.dtype(problem.accumulator),
-            out_shape=_matrix(problem.output_shape, problem.fixed, fixed_is_vector),
-            out_dtype=np.dtype(problem.accumulator),
+            other_dtype=np.dtype(reads),
+            out_shape=result_shape,
+            out_dtype=np.dtype(gives),
         )
-        callback = Casting(inner, problem)
+        callback = Casting(inner, problem, reads, gives, ending)
         native = {"product": None}
     plan._bind(
         **common,
@@ -262,59 +293,19 @@ def bind(
     )
 
 
-class Casting:
-    """Widens the other operand exactly, runs the native plan, and rounds the result once."""
-
-    __slots__ = ("_accumulator", "_direct", "_inner", "_output", "_shape")
-
-    def __init__(self, inner: _core.Runner, problem: Problem) -> None:
-        self._inner = inner
-        # Whether the inner result is the outer one, element for element.
-        self._direct = problem.output == problem.accumulator and len(problem.fixed_spec.shape) == 2
-        self._accumulator = np.dtype(problem.accumulator)
-        self._output = np.dtype(problem.output)
-        self._shape = problem.output_shape
-
-    def __call__(self, other: Any, out: Any) -> Any:
-        other = _cast(other, self._accumulator, _widened)
-        if out is not None and self._direct:
-            return self._inner(other, out=out)
-        wide = self._inner(other).reshape(self._shape)
-        narrow = _cast(wide, self._output, rounded)
-        if out is None:
-            return narrow
-        np.copyto(out, narrow)
-        return out
-
-
-# The casts of the core: from narrow dtypes to float32, and back to two of them.
-_NARROW = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "int8", "uint8")
-_CASTS = {*((name, "float32") for name in _NARROW), *(("float32", name) for name in _NARROW[:2])}
-# Elements from which on all threads and vectors gain more than the call costs: NumPy takes 1 ns each.
-_LEAST_CAST = 2048
-
-
-def _widened(array: Any, dtype: np.dtype[Any]) -> Any:
-    return array.astype(dtype, copy=False)
-
-
-def _cast(array: Any, dtype: np.dtype[Any], otherwise: Callable[[Any, Any], Any]) -> Any:
-    """Return an array in another dtype, rounded once: by the core where it knows both."""
-    names = dtype_name(array.dtype), dtype_name(dtype)
-    flags = array.flags
-    plain = flags.aligned and (flags.c_contiguous or flags.f_contiguous)
-    if names not in _CASTS or array.ndim > 2 or array.size < _LEAST_CAST or not plain:
-        return otherwise(array, dtype)
-    made = np.empty(array.shape, dtype, order="C" if flags.c_contiguous else "F")
-    _core.cast(array, made)
-    return made
-
-
-def _matrix(shape: tuple[int, ...], side: str, fixed_is_vector: bool) -> tuple[int, ...]:
-    """Return the result's shape with the extent that a fixed vector lost: a row left, a column right."""
-    if not fixed_is_vector:
-        return shape
-    return (1, *shape) if side == "left" else (*shape, 1)
+def _refusal(decision: Decision, ending: Ending | None, executable: registry.Executable) -> str:
+    """Return why calls of a plan take no C, empty if they do."""
+    problem, product = decision.problem, executable.product
+    if ending is None:
+        return f"C can follow products that accumulate in float32 or float64, not in {problem.accumulator}"
+    finishes = not problem.stack and registry.find(problem.op, decision.choice.candidate.kernel).epilogues
+    native = product is not None and (finishes or product.dtypes[1] == problem.accumulator)
+    if native or ending.declared or problem.output == problem.accumulator:
+        return ""
+    return (
+        f"this plan rounds to {problem.output} before C could be added; "
+        "make it with beta=, and it will round behind"
+    )
 
 
 def _guards(fixed: Any, problem: Problem) -> tuple[Any, ...]:

@@ -163,6 +163,9 @@ class Problem:
         What is done to each element before it is stored, in words; empty for nothing.
     mask : OperandSpec or None
         The entries at which the product is wanted, if not everywhere.
+    kept_stack : tuple of int
+        The whole shape of the operand that is kept, if it is a stack of matrices too, or a vector beside a
+        stack. Both specifications then are those of one matrix.
     """
 
     left: OperandSpec
@@ -181,6 +184,7 @@ class Problem:
     stack: tuple[int, ...] = ()
     epilogue: str = ""
     mask: OperandSpec | None = None
+    kept_stack: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         # Derived values are looked up dozens of times for each plan, so they are computed once, beside
@@ -209,7 +213,7 @@ class Problem:
             other_spec=other,
             itemsize=np.dtype(self.accumulator).itemsize,
             output_shape=_output_shape(self),
-            members=math.prod(self.stack[:-2]) if self.stack and other.shape == self.stack[-2:] else 1,
+            members=_members(self, other.shape),
             casts=casts,
             codes=any(spec.sparse and spec.scaling is not None for spec in (left, right)),
             _timeless=replace(self, spent=(), measured=()) if self.spent or self.measured else None,
@@ -243,7 +247,7 @@ class Problem:
     @property
     def folded(self) -> bool:
         """Whether the matrices of a stack are multiplied side by side, as one."""
-        return bool(self.stack) and self.other_spec.shape != self.stack[-2:]
+        return bool(self.stack) and not self.kept_stack and self.other_spec.shape != self.stack[-2:]
 
     @property
     def timeless(self) -> Problem:
@@ -285,12 +289,24 @@ class Problem:
         values["choice"] = KernelChoice(**values["choice"])
         for name in ("spent", "measured"):
             values[name] = tuple((key, seconds) for key, seconds in values[name])
-        values["stack"] = tuple(values["stack"])
+        for name in ("stack", "kept_stack"):
+            values[name] = tuple(values[name])
         return cls(**values)
+
+
+def _members(problem: Problem, other_shape: tuple[int, ...]) -> int:
+    stack, kept = problem.stack, problem.kept_stack
+    if kept:
+        return math.prod(np.broadcast_shapes(kept[:-2], stack[:-2]))
+    return math.prod(stack[:-2]) if stack and other_shape == stack[-2:] else 1
 
 
 def _output_shape(problem: Problem) -> tuple[int, ...]:
     left, right, stack = problem.left, problem.right, problem.stack
+    if problem.kept_stack:
+        sides = problem.kept_stack, stack
+        a, b = sides if problem.fixed == "left" else sides[::-1]
+        return (*np.broadcast_shapes(a[:-2], b[:-2]), *a[-2:-1], *(b[-1:] if len(b) > 1 else ()))
     if not stack:
         return (*left.shape[:-1], *right.shape[1:])
     if problem.fixed == "left":

@@ -7,6 +7,7 @@ import random
 
 import numpy as np
 import pytest
+from epilogue_terms import terms
 
 import deepgemm as dg
 from deepgemm import _core, dtypes, reference, testing
@@ -34,25 +35,6 @@ DTYPES = [
 ]
 
 pytestmark = pytest.mark.usefixtures("three_threads")
-
-
-def terms(draw, shape, dtype="float32"):
-    """Some terms for a result of that shape, drawn from all kinds."""
-    m, n = shape
-
-    def values(name, *shapes):
-        return testing.random_values(name, draw.choice(shapes), dtype)
-
-    drawn = {
-        "alpha": draw.choice((None, 0.5, -1.75)),
-        "scale": draw.choice((None, values("scale", (), (n,), (m, 1), (m, n)))),
-        "bias": draw.choice((None, values("bias", (n,), (1, n), (m, 1), (m, n)))),
-        "activation": draw.choice((None, *ACTIVATIONS)),
-    }
-    if draw.random() < 0.5:
-        drawn["C"] = testing.LAYOUTS[draw.choice(list(testing.LAYOUTS))](values("C", (m, n)))
-        drawn["beta"] = draw.choice((None, 0.25, -3.0))
-    return {name: value for name, value in drawn.items() if value is not None} or {"alpha": 2.0}
 
 
 def stated(A, B, dtype, **given):
@@ -237,10 +219,6 @@ def test_products_without_an_epilogue():
             dg.UnsupportedError, match="alpha can follow products that accumulate in float32 or float64"
         ):
             dg.matmul(A.astype(dtype), A.astype(dtype), alpha=2.0)
-    with pytest.raises(dg.UnsupportedError, match="plan: bias can follow the product of two dense operands"):
-        dg.plan(S, A, bias=np.ones(4))
-    with pytest.raises(dg.UnsupportedError, match="without an epilogue"):
-        dg.plan(A, A, fixed="right", bias=np.ones(4), kernel="dense_as_csr")
     with pytest.raises(dg.UnsupportedError, match="memory_budget= is for two sparse operands"):
         dg.matmul(S, A, memory_budget="1G", bias=1.0)
     with pytest.raises(dg.DTypeError, match="matmul: bias is a masked array"):

@@ -47,9 +47,9 @@ def test_other_operands_of_another_kind(A, other, error, message):
 
 def test_calling_it_wrongly(A):
     plan = dg.plan(A, np.ones(50))
-    with pytest.raises(TypeError, match="a plan takes one operand and out="):
+    with pytest.raises(TypeError, match="a plan takes one operand, out=, C= and beta="):
         plan()
-    with pytest.raises(TypeError, match="a plan takes one operand and out="):
+    with pytest.raises(TypeError, match="a plan takes one operand, out=, C= and beta="):
         plan(np.ones(50), np.ones(60))
     with pytest.raises(TypeError, match="got the keyword 'output'"):
         plan(np.ones(50), output=None)

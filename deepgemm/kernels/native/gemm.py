@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import _core
+from ...rounding import rounded
 from ..registry import Cost, Executable, Kernel
 from . import csr, model, operand
 
@@ -76,6 +77,7 @@ class Gemm(Kernel):
 
     name = "gemm_packed"
     epilogues = True
+    stacks = True
     summary = "dense × dense in register tiles; also for a sparse operand filled with zeros (a bought layout)"
 
     def refuse(self, problem: Problem) -> str | None:
@@ -125,6 +127,8 @@ class Gemm(Kernel):
             product = _multiply(isa, filled.T, "left", True)
             return Executable(product, fallback, transposed=True)
         narrow = reads_storage(problem)
+        if problem.kept_stack:
+            return stacked(problem, left if problem.fixed == "left" else right, isa)
         fixed = as_matrix(problem, left if problem.fixed == "left" else right, widen=not narrow)
         chain = np.dtype(problem.accumulator)
         other, out = (
@@ -211,6 +215,28 @@ def reads_storage(problem: Problem) -> bool:
         and problem.output in ROUNDED
         and len(problem.fixed_spec.shape) == 2
     )
+
+
+def stacked(problem: Problem, fixed: Any, isa: str | None) -> Executable:
+    """Return the product with a stack of matrices that is kept: one call of the core for all members."""
+    chain = np.dtype(problem.accumulator)
+    kept = np.array(fixed) if problem.reuse is not None else fixed
+    output = np.dtype(problem.output)
+    direct = _core.serves_dense(kept.dtype, np.dtype(problem.other_spec.dtype), output)
+
+    def multiply(other: Any, out: Any) -> Any:
+        left, right = (kept, other) if problem.fixed == "left" else (other, kept)
+        if not direct:  # what packing does not widen
+            left, right = left.astype(chain, copy=False), right.astype(chain, copy=False)
+        result = np.empty(problem.output_shape, output if direct else chain)
+        _core.multiply_dense(isa, addressable(left), addressable(right), result, problem.threads)
+        result = rounded(result, output)
+        if out is None:
+            return result
+        np.copyto(out, result)
+        return out
+
+    return Executable(callback=multiply)
 
 
 def _multiply(isa: str | None, fixed: Any, side: str, swap_roles: bool = False) -> _core.Product:

@@ -41,6 +41,7 @@ class GemmIntegers(Kernel):
     """
 
     name = "gemm_integers"
+    stacks = True
     summary = "dense × dense of 8-bit integers, exact, in register tiles"
 
     def refuse(self, problem: Problem) -> str | None:
@@ -50,7 +51,7 @@ class GemmIntegers(Kernel):
             return f"wants {' or '.join(STORED)} on both sides"
         if problem.output not in ("int32", "int64"):
             return f"gives int32 or int64, not {problem.output}"
-        if len(problem.fixed_spec.shape) != 2:
+        if len(problem.fixed_spec.shape) != 2 and not problem.kept_stack:
             return "wants a matrix that is kept"
         return model.refuse_arithmetic(problem)
 
@@ -73,6 +74,8 @@ class GemmIntegers(Kernel):
         return Cost(once + packing, 0.0, gemm.WORKSPACE * threads, 0, threads)
 
     def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
+        if problem.kept_stack:
+            return gemm.stacked(problem, left if problem.fixed == "left" else right, isa)
         fixed = gemm.as_matrix(problem, left if problem.fixed == "left" else right, widen=False)
         other, out = np.dtype(problem.other_spec.dtype), np.dtype(problem.output)
         if problem.reuse is None:

@@ -194,8 +194,8 @@ class QuantizedInPlace(QuantizedPanels):
         return super().refuse(problem)
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
-        once, threads = self.seconds(problem, machine, isa, IN_PLACE_SHARE)
         stands = problem.fixed_spec.dtype in ("int8", "int4") and _stands(problem)
+        once, threads = self.seconds(problem, machine, isa, IN_PLACE_SHARE if stands else 1.0)
         return Cost(once + (0.0 if stands else self.packing(problem) / threads), 0.0, 0, 0, threads)
 
     def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:

@@ -14,8 +14,8 @@ from ...rounding import rounded
 from ...sparse.quantized import Quantized
 from ...sparse.quantized_blocks import spread
 from ..registry import Cost, Executable, Kernel
-from . import gemm_integer, model, operand
-from .gemm import Gemm, addressable, gemm_seconds
+from . import gemm_integer, model, operand, scaled
+from .gemm import WORKSPACE, Gemm, addressable, gemm_seconds
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # Seconds per element that NumPy takes to widen, shift and scale it, one thread, and more to unpack it:
 # measured 0.4 to 0.6 for 8 bits and 1.1 to 1.4 ns for 4 on a 2048 × 2048 matrix.
 DEQUANTIZE_SECONDS = 0.5e-9
+# The same for the core, beside packing.
+PACK_SECONDS = 0.1e-9
 UNPACK_SECONDS = 0.8e-9
 # The same for one element of a result: its exact sum is rounded and scaled, and from the second group on
 # added in an emulated FMA.
@@ -44,7 +46,10 @@ MOST_INT32 = (2**31 - 1) // 255**2
 
 
 class DequantizedPanels(Kernel):
-    """Dequantises a panel of outputs at a time, in each call; no copy of the operand is kept."""
+    """Dequantises a panel of outputs at a time, in each call; no copy of the operand is kept.
+
+    The core does so while it packs numbers of 8 and 4 bits; NumPy for what else there is.
+    """
 
     name = "dequantized_panels"
     summary = "dense × quantised: a panel at a time is dequantised and multiplied, in each call"
@@ -57,10 +62,15 @@ class DequantizedPanels(Kernel):
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
         once, threads = _gemm_seconds(problem, machine, isa)
+        if scaled.serves(problem):
+            elements = problem.fixed_spec.structure.nnz
+            return Cost(once + elements * PACK_SECONDS / threads, 0.0, WORKSPACE * threads, 0, threads)
         return Cost(once + _dequantize_seconds(problem), 0.0, PANEL_BYTES, 0, threads)
 
     def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
         fixed = left if problem.fixed == "left" else right
+        if scaled.serves(problem):
+            return scaled.multiplied(problem, fixed, isa)
         return Executable(callback=_PanelProduct(problem, fixed, isa))
 
 
@@ -68,6 +78,7 @@ class Dequantized(Kernel):
     """Dequantises the whole operand once and keeps it, as a layout or packed in the plan."""
 
     name = "dequantized"
+    epilogues = True
     summary = "dense × quantised: dequantised once (a bought layout), then the dense kernel"
     quantized = True
 
@@ -87,6 +98,8 @@ class Dequantized(Kernel):
 
     def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
         fixed: Quantized = left if problem.fixed == "left" else right
+        if problem.reuse is not None and scaled.serves(problem):
+            return scaled.packed(problem, fixed, isa)
         dtype = np.dtype(problem.accumulator)
         if problem.reuse is None:
             layout = fixed._layouts.get_or_build(
