@@ -1,8 +1,8 @@
 // The SELL layout: rows in lanes, sorted by length inside windows, stored without padding.
 //
 // Rows are sorted by falling length inside windows of kSellWindow rows and cut into slices of one
-// 64-byte vector of numbers of the chain. Inside a slice, entry 0 of every row comes first, then entry 1 of every
-// row that has one, and so on; since lengths fall, the rows that are still active are the first ones,
+// 64-byte vector of numbers of the chain. Inside a slice, entry 0 of every row comes first, then entry 1 of
+// every row that has one, and so on; since lengths fall, the rows that are still active are the first ones,
 // and nothing needs to be stored for the others.
 // After: Kreutzer et al., "A unified sparse matrix data format for efficient general sparse
 // matrix-vector multiplication on modern processors with wide SIMD units", SIAM J. Sci. Comput. 36(5),
@@ -52,7 +52,8 @@ std::unique_ptr<Sell> build_sell(const CompressedView& s, int threads);
 // The same structure with the values of `s`, which has the structure that `old` was built from.
 std::unique_ptr<Sell> refill_sell(const Sell& old, const CompressedView& s, int threads);
 
-// The product with a vector of dtype `other`, in `out`: those of the chain, unless values are stored narrower.
+// The product with a vector of dtype `other`, in `out`: those of the chain, unless values are stored
+// narrower.
 std::unique_ptr<Product> make_sell_product(std::shared_ptr<const Sell> sell, DType other, DType out,
                                            Isa highest);
 

@@ -220,7 +220,7 @@ def one_kernel_options(
     """
     env = current_settings()
     wanted = options(op, dtype, threads, kernel, True, env)
-    if wanted is _DEFAULT and not env.verbose:
+    if wanted is DEFAULT and not env.verbose:
         return wanted
     refuse_other_kernels(op, wanted.choice)
     if env.verbose:
