@@ -1,5 +1,6 @@
 #include "core/gemm.h"
 
+#include "core/cpu.h"
 #include "core/gemm_blocked.h"
 #include "core/gemm_small.h"
 #include "core/parallel.h"
@@ -14,7 +15,8 @@ KernelFn epilogue_of(DType out, Isa isa) {
 
 // A result that is stored narrower than the chain's dtype.
 Status multiply_rounded(const GemmRequest& request, const DenseView& a, const DenseView& b,
-                        const PackedMatrix* packed, const DenseView& c, const Epilogue& terms) {
+                        const PackedMatrix* packed, const DenseView& c, const Epilogue& terms,
+                        std::int64_t elements) {
   const GemmTypes& types = request.types;
   const std::int64_t size = bytes_of(types.chain), out_size = bytes_of(types.out);
   const KernelFn epilogue = epilogue_of(types.out, request.kernels.block.isa);
@@ -31,7 +33,7 @@ Status multiply_rounded(const GemmRequest& request, const DenseView& a, const De
       const GemmEnding ending{epilogue, window(c, row, m, col, n, out_size), out_size,
                               terms.from(row, col, size)};
       const Status status = multiply_blocked(request, window(a, row, m, 0, a.cols, bytes_of(types.left)),
-                                             right, {packed, 0, col}, strip, 0, &ending);
+                                             right, {packed, 0, col}, strip, elements, &ending);
       if (status != Status::ok) return status;
     }
   }
@@ -39,13 +41,13 @@ Status multiply_rounded(const GemmRequest& request, const DenseView& a, const De
 }
 
 Status dispatch(const GemmRequest& request, const DenseView& a, const DenseView& b,
-                const PackedMatrix* packed, DenseView c, const Epilogue& terms) {
+                const PackedMatrix* packed, DenseView c, const Epilogue& terms, std::int64_t elements = 0) {
   if (c.cols == 1) c.col_stride = 1;
   const DType out = request.types.out;
-  if (out != request.types.chain) return multiply_rounded(request, a, b, packed, c, terms);
-  if (terms.empty()) return multiply_blocked(request, a, b, {packed}, c);
+  if (out != request.types.chain) return multiply_rounded(request, a, b, packed, c, terms, elements);
+  if (terms.empty()) return multiply_blocked(request, a, b, {packed}, c, elements);
   const GemmEnding ending{epilogue_of(out, request.kernels.block.isa), c, bytes_of(out), terms};
-  return multiply_blocked(request, a, b, {packed}, c, 0, &ending);
+  return multiply_blocked(request, a, b, {packed}, c, elements, &ending);
 }
 
 GemmKernels scaled_kernels(const GemmScaling& b, const GemmTypes& types, Isa highest) {
@@ -54,6 +56,23 @@ GemmKernels scaled_kernels(const GemmScaling& b, const GemmTypes& types, Isa hig
   kernels.pack_right = find_kernel(KernelId::gemm_pack_scaled, numbers, IndexType::i32, kernels.block.isa);
   return kernels;
 }
+
+// Pairs along k count as one element of packed operands.
+DenseView paired_right(const DenseView& b) {
+  return {b.data, (b.rows + 1) / 2, b.cols, 2 * b.row_stride, b.col_stride};
+}
+
+DenseView paired_left(const DenseView& a) { return paired_right(a.transposed()).transposed(); }
+
+GemmKernels pair_kernels(Isa highest) {
+  GemmKernels kernels({DType::bf16, DType::bf16, DType::f32, DType::f32}, highest,
+                      KernelId::gemm_block_pairs);
+  kernels.pack_left = find_kernel(KernelId::gemm_pair_left, DType::bf16, IndexType::i32, kernels.block.isa);
+  kernels.pack_right = find_kernel(KernelId::gemm_pair_right, DType::bf16, IndexType::i32, kernels.block.isa);
+  return kernels;
+}
+
+std::int64_t bytes_along(const DenseView& a) { return a.cols * bytes_of(DType::bf16); }
 
 Status run_small(const SmallProducts& small, const DenseView& c, const GemmTypes& types,
                  const Epilogue& terms, Isa isa, int threads) {
@@ -110,6 +129,48 @@ Status prepack_scaled(const GemmScaling& b, std::int64_t cols, DType stored, Isa
   packed.isa_ = kernels.block.isa;
   const DenseView whole{b.data.data, rows, cols, b.data.row_stride, b.data.col_stride};
   if (rows > 0 && cols > 0) pack_panels(kernels, whole, DType::f32, threads, packed.memory_.data(), 0, &b);
+  return Status::ok;
+}
+
+bool serves_pairs(Isa highest) {
+  if (highest < Isa::avx512 || pair_kernels(highest).block.run == nullptr) return false;
+  for (const std::string& feature : cpu::info().features) {
+    if (feature == "bf16") return true;
+  }
+  return false;
+}
+
+Status gemm_pairs(const DenseView& a, const DenseView& b, const DenseView& c, const GemmTypes& types,
+                  Isa highest, int threads, const Epilogue& terms) {
+  if (c.rows == 0 || c.cols == 0) return Status::ok;
+  const GemmRequest request{types, pair_kernels(highest), threads, false};
+  if (better_transposed(c, a.cols / 2, gemm_blocking(request.kernels.block.isa, DType::f32).lanes)) {
+    return dispatch(request, paired_left(b.transposed()), paired_right(a.transposed()), nullptr,
+                    c.transposed(), terms.transposed(), bytes_along(a));
+  }
+  return dispatch(request, paired_left(a), paired_right(b), nullptr, c, terms, bytes_along(a));
+}
+
+Status gemm_pairs(const DenseView& a, const PackedMatrix& b, const DenseView& c, const GemmTypes& types,
+                  int threads, const Epilogue& terms) {
+  if (c.rows == 0 || c.cols == 0) return Status::ok;
+  const GemmRequest request{types, pair_kernels(b.isa()), threads, false};
+  return dispatch(request, paired_left(a), {}, &b, c, terms, bytes_along(a));
+}
+
+Status prepack_pairs(const DenseView& b, Isa highest, int threads, PackedMatrix& packed) {
+  const GemmKernels kernels = pair_kernels(highest);
+  const DenseView pairs = paired_right(b);
+  if (!packed.memory_.resize(prepacked_bytes(pairs.rows, b.cols, DType::f32, highest))) {
+    return Status::no_memory;
+  }
+  packed.rows_ = pairs.rows;
+  packed.cols_ = b.cols;
+  packed.dtype_ = DType::bf16;
+  packed.isa_ = kernels.block.isa;
+  if (b.rows > 0 && b.cols > 0) {
+    pack_panels(kernels, pairs, DType::f32, threads, packed.memory_.data(), bytes_along(b.transposed()));
+  }
   return Status::ok;
 }
 

@@ -63,7 +63,7 @@ struct GemmPackArgs {
   std::int64_t width;
   std::int64_t strip_panels;  // panels of B that are packed side by side
   void* packed;
-  std::int64_t elements;  // gemm_group_*: how many elements along k exist from the source on
+  std::int64_t elements;  // gemm_group_*, gemm_pair_*: how many bytes along k exist from the source on
   // gemm_pack_scaled: the operand, in place of `source`, and the row and column where this part begins.
   const GemmScaling* scaling = nullptr;
   std::int64_t row = 0, col = 0;

@@ -10,6 +10,7 @@
   X(gemm, isa)              \
   X(gemm_integer, isa)      \
   X(gemm_scaled, isa)       \
+  X(gemm_pairs, isa)        \
   X(gemm_small, isa)        \
   X(epilogue, isa)          \
   X(dot, isa)               \

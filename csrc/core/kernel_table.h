@@ -22,6 +22,9 @@ enum class KernelId : std::uint8_t {
   gemm_block_vnni,  // the same panels of integers, with the instruction for them
   gemm_group_left,  // packs of 8-bit elements in groups along k
   gemm_group_right,
+  gemm_block_pairs,  // tiles over pairs of bfloat16 numbers along k
+  gemm_pair_left,    // packs of them
+  gemm_pair_right,
   gemm_sums,    // of 8-bit elements along k
   gemm_finish,  // an integer result with what raising and lowering left out
   epilogue,     // what follows a product: terms, activation, rounding to the dtype of the result

@@ -24,8 +24,8 @@ class RowEnding {
   void fill(const DenseView& rows, std::int64_t first, std::int64_t column, std::int64_t unit,
             const Body& body) const {
     if (run_ == nullptr) return body(std::int64_t{0}, rows);
-    const std::int64_t step =
-        std::max<std::int64_t>(kBytes / std::max<std::int64_t>(rows.cols * size_, 1), 1);
+    const std::int64_t unit_bytes = std::max<std::int64_t>(unit * rows.cols * size_, 1);
+    const std::int64_t step = std::max<std::int64_t>(kBytes / unit_bytes, 1) * unit;
     for (std::int64_t begin = 0; begin < rows.rows; begin += step) {
       DenseView part = rows;
       part.rows = std::min(step, rows.rows - begin);

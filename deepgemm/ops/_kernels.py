@@ -13,6 +13,7 @@ from ..kernels.native.csr_tiled import Tiled
 from ..kernels.native.csr_tiled_narrow import NarrowTiles
 from ..kernels.native.gemm import DenseAsCsr, Gemm
 from ..kernels.native.gemm_integer import GemmIntegers
+from ..kernels.native.gemm_pairs import GemmPairs
 from ..kernels.native.gemm_split import GemmSplit
 from ..kernels.native.members import member as member
 from ..kernels.native.narrow import NarrowHalves, QuantizedInPlace, QuantizedPanels
@@ -39,6 +40,7 @@ registry.register(
     GemmIntegers(),
     NarrowHalves(),
     GemmSplit(),
+    GemmPairs(),
     BlockDense(),
     BlockScatter(),
     BlockVector(),

@@ -2,11 +2,13 @@
 
     python tests/bench/dense.py errors
     python tests/bench/dense.py speed
+    python tests/bench/dense.py packed
 
 Errors are those of normally distributed operands against float64. Speed is the share of what this machine can
 do (the smaller of the measured peak of multiply-adds and the measured bandwidth, see `deepgemm calibrate`),
 and the ratio to the best peer in the same precision. Each contender runs in a process of its own, so that no
-thread pool spins beside another.
+thread pool spins beside another. `packed` compares plans that keep the right operand packed with MKL's and
+oneDNN's packed products, where these are installed.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from collections.abc import Callable
 
 import numpy as np
 from contenders import figures_of
+from packed_peers import mkl_packed_call, torch_packed_call  # noqa: F401 -- found by their names
 
 import deepgemm as dg
 from deepgemm.planner import machine as machines
@@ -38,7 +41,10 @@ TIMED = ("float32", "float64", "float16", "bfloat16", "int8")
 # Multiply-adds of one instruction for 8-bit integers, in those of float32.
 STEPS = {"int8": 4.0}
 SECONDS = 0.15  # of repetitions for each figure
-CONTENDERS = ("numpy", "torch", "deepgemm", "packed")
+CONTENDERS = ("numpy", "torch", "deepgemm", "plan")
+PACKED_PEERS = ("mkl_packed", "torch_packed")
+PACKED = ("plan", "any_plan", *PACKED_PEERS)
+PACKED_DTYPES = ("float32", "float64", "bfloat16")
 
 
 def errors() -> None:
@@ -92,11 +98,15 @@ def deepgemm_call(A: np.ndarray, B: np.ndarray) -> Callable[[], object]:
     return lambda: dg.matmul(A, B)
 
 
-def packed_call(A: np.ndarray, B: np.ndarray) -> Callable[[], object] | None:
+def plan_call(A: np.ndarray, B: np.ndarray, reproducible: bool = True) -> Callable[[], object] | None:
     if A.ndim > 2:
         return None
-    plan = dg.plan(A, B, fixed="right", reuse=1000)
+    plan = dg.plan(A, B, fixed="right", reuse=1000, reproducible=reproducible)
     return lambda: plan(A)
+
+
+def any_plan_call(A: np.ndarray, B: np.ndarray) -> Callable[[], object] | None:
+    return plan_call(A, B, False) if A.dtype.name == "bfloat16" else None
 
 
 def best_seconds(call: Callable[[], object]) -> float:
@@ -139,6 +149,23 @@ def speed() -> None:
             print(f"| {dtype} | {group} | {' | '.join(cells)} |")
 
 
+def packed() -> None:
+    """Print, for products with a packed right operand, ours in both orders against the best packed peer."""
+    seconds = figures_of(__file__, PACKED)
+    print("| dtype | shape | GFLOP/s | × best packed peer | any order | × best packed peer |")
+    print("|---|---|---|---|---|---|")
+    for dtype in PACKED_DTYPES:
+        for group, shapes in SHAPES.items():
+            for shape in () if "1000" in group else shapes:
+                key = f"{dtype} {group} {shape}"
+                peers = [seconds[peer][key] for peer in PACKED_PEERS if key in seconds[peer]]
+                cells = []
+                for own in (seconds["plan"].get(key), seconds["any_plan"].get(key)):
+                    cells.append(f"{2e-9 * float(np.prod(shape)) / own:.0f}" if own else "")
+                    cells.append(f"{min(peers) / own:.2f}" if own and peers else "")
+                print(f"| {dtype} | {' × '.join(map(str, shape))} | {' | '.join(cells)} |")
+
+
 def _figures(
     machine: machines.Machine,
     seconds: dict[str, dict[str, float]],
@@ -156,7 +183,7 @@ def _figures(
     ideal = max(2.0 * count * m * k * n / rate, machine.read(moved, moved, machine.cores))
     key = f"{dtype} {group} {shape}"
     peers = [seconds[peer][key] for peer in ("numpy", "torch") if key in seconds[peer]]
-    ours = [seconds[own].get(key) for own in ("deepgemm", "packed")]
+    ours = [seconds[own].get(key) for own in ("deepgemm", "plan")]
     shares = [ideal / own if own else None for own in ours]
     return (*shares, *(min(peers) / own if own and peers else None for own in ours))
 
@@ -168,7 +195,7 @@ def _geometric_mean(values: tuple[float | None, ...]) -> str:
 
 if __name__ == "__main__":
     what = sys.argv[1] if len(sys.argv) > 1 else "speed"
-    if what in CONTENDERS:
+    if what in CONTENDERS + PACKED:
         measure(what)
     else:
-        {"errors": errors, "speed": speed}[what]()
+        {"errors": errors, "speed": speed, "packed": packed}[what]()

@@ -84,6 +84,18 @@ def test_every_kernel_that_serves(dtype):
                     assert plan.kernel == candidate.kernel
 
 
+@pytest.mark.parametrize("size", [(3, 5), (7, 1), (16, 16)])
+def test_blocks_that_do_not_fit_what_is_finished_at_once(size):
+    shape = (40 * size[0], 6 * size[1])
+    A = dg.CSR(testing.random_values("A", shape, "f4", zeros=0.5)).tobsr(size)
+    X, bias = testing.random_values("X", (shape[1], 150), "f4"), testing.random_values("b", (150,), "f4")
+    for layout, place in testing.LAYOUTS.items():
+        plan = dg.plan(A, place(X), kernel="bsr_dense", bias=bias, activation="relu", threads=2)
+        testing.assert_same(plan(place(X)), stated(A, X, None, bias=bias, activation="relu"), layout)
+    compressed = dg.plan(A.tocsr(), X, kernel="csr_rowwise", bias=bias, activation="relu")
+    testing.assert_same(compressed(X), stated(A, X, None, bias=bias, activation="relu"))
+
+
 def test_narrow_storage():
     draw = random.Random("narrow")
     W = testing.random_values("W", (65, 40), "f4")
