@@ -80,7 +80,9 @@ void integer_tile(const BsrIntegerArgs& args, int64_t block_row, int64_t first, 
     return;
   }
   int32_t tile[R][columns];
+  DG_UNROLL
   for (int r = 0; r < R; ++r) {
+    DG_UNROLL
     for (int v = 0; v < NV; ++v) V::store(reinterpret_cast<T*>(tile[r] + v * V::width), acc[r][v]);
   }
   const int64_t stride = args.y.col_stride, from = row * args.y.row_stride;

@@ -46,14 +46,26 @@ void decode_by_row(const DecodeArgs& args, const S* from, int64_t begin, int64_t
 }
 
 // Scales follow the columns: the numbers are there already, multiplied by 1.
+template <class I>
+void scale_entries(const I* columns, const float* scales, int64_t count, float* to) {
+  for (int64_t i = 0; i < count; ++i) to[i] *= scales[columns[i]];
+}
+
 inline void scale_by_column(const DecodeArgs& args, int64_t begin, int64_t end) {
   const int64_t first = index_of(args.indptr, args.wide, begin);
   const int64_t last = index_of(args.indptr, args.wide, end);
+  const float* scales = args.scales.scales;
+  if (args.height * args.width == 1) {
+    if (args.wide) {
+      return scale_entries(static_cast<const int64_t*>(args.indices) + first, scales, last - first, args.to);
+    }
+    return scale_entries(static_cast<const int32_t*>(args.indices) + first, scales, last - first, args.to);
+  }
   float* to = args.to;
   for (int64_t p = first; p < last; ++p) {
-    const float* scales = args.scales.scales + index_of(args.indices, args.wide, p) * args.width;
+    const float* here = scales + index_of(args.indices, args.wide, p) * args.width;
     for (int64_t i = 0; i < args.height; ++i, to += args.width) {
-      for (int64_t j = 0; j < args.width; ++j) to[j] *= scales[j];
+      for (int64_t j = 0; j < args.width; ++j) to[j] *= here[j];
     }
   }
 }

@@ -27,7 +27,7 @@ EXACT_FLOAT32 = 2**24
 # value with the scale of its column, which is looked up, and for one of two in a byte.
 WIDEN_SECONDS = 0.1e-9
 COLUMN_SECONDS = 0.3e-9
-NIBBLE_SECONDS = 0.1e-9
+NIBBLE_SECONDS = 0.02e-9
 
 
 class NarrowRows(Kernel):
