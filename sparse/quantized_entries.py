@@ -29,7 +29,7 @@ def lines_of_entries(array: Any, axis: int) -> Array:
     [0, 2, 1]
     """
     along_indptr = axis == (1 if array.format == "csc" else 0)
-    lines = expand(array.indptr) if along_indptr else array.indices
+    lines: Array = expand(array.indptr) if along_indptr else array.indices
     if array.format != "bsr":
         return lines
     extent = array.blocksize[axis]
