@@ -21,10 +21,10 @@
 // side.
 
 #include "core/tiled_args.h"
+#include "kernels/columns-inl.h"
 #include "kernels/common-inl.h"
 #include "kernels/passes-inl.h"
-#include "simd/columns.h"
-#include "simd/storage.h"
+#include "simd/half_storage.h"
 
 namespace deepgemm::DG_ISA {
 namespace {
@@ -87,8 +87,10 @@ template <class V, class T, class S>
 DG_INLINE typename V::vec load_values(const S* p) {
   if constexpr (sizeof(S) == sizeof(T)) {
     return V::load(p);
+  } else if constexpr (sizeof(typename V::vec) < sizeof(typename Simd<T>::vec)) {
+    return HalfStorage<T, S>::load(p);
   } else {
-    return V::cast(Storage<T, S>::load(p));
+    return Storage<T, S>::load(p);
   }
 }
 

@@ -24,7 +24,6 @@ struct Simd<float> {
   }
   static vec zero() { return _mm256_setzero_ps(); }
   static vec set1(float a) { return _mm256_set1_ps(a); }
-  static vec cast(vec a) { return a; }
   static vec load(const float* p) { return _mm256_loadu_ps(p); }
   static vec load_n(const float* p, int n) { return _mm256_maskload_ps(p, first(n)); }
   static void store(float* p, vec a) { _mm256_storeu_ps(p, a); }

@@ -22,7 +22,6 @@ struct Simd<float> {
   static __mmask16 first(int n) { return static_cast<__mmask16>(n >= 16 ? 0xffffu : (1u << n) - 1u); }
   static vec zero() { return _mm512_setzero_ps(); }
   static vec set1(float a) { return _mm512_set1_ps(a); }
-  static vec cast(vec a) { return a; }
   static vec load(const float* p) { return _mm512_loadu_ps(p); }
   static vec load_n(const float* p, int n) { return _mm512_maskz_loadu_ps(first(n), p); }
   static void store(float* p, vec a) { _mm512_storeu_ps(p, a); }
@@ -78,7 +77,6 @@ struct HalfSimd<float> {
   static __mmask8 first(int n) { return static_cast<__mmask8>(n >= 8 ? 0xffu : (1u << n) - 1u); }
   static vec zero() { return _mm256_setzero_ps(); }
   static vec set1(float a) { return _mm256_set1_ps(a); }
-  static vec cast(__m512 a) { return _mm512_castps512_ps256(a); }  // its first lanes
   static vec load(const float* p) { return _mm256_loadu_ps(p); }
   static vec load_n(const float* p, int n) { return _mm256_maskz_loadu_ps(first(n), p); }
   static void store(float* p, vec a) { _mm256_storeu_ps(p, a); }

@@ -18,7 +18,6 @@ struct Simd {
 
   static vec zero() { return T(0); }
   static vec set1(T a) { return a; }
-  static vec cast(vec a) { return a; }
   static vec load(const T* p) { return *p; }
   static vec load_n(const T* p, int n) { return n > 0 ? *p : T(0); }
   static void store(T* p, vec a) { *p = a; }
