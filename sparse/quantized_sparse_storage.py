@@ -44,7 +44,7 @@ class Pattern(NamedTuple):
 class SparseStorage(Factor):
     """Storage of a quantised sparse matrix; `QuantizedSparse` adds what users do with it."""
 
-    __slots__ = ("_block", "_dtype", "_inspection", "_pattern", "_transposed", "_zero_point")
+    __slots__ = ("_block", "_block_fill", "_dtype", "_inspection", "_pattern", "_transposed", "_zero_point")
 
     def _set(
         self, pattern: Pattern, dtype: np.dtype[Any], stored: Array, scales: Array, zero_point: int
@@ -52,6 +52,7 @@ class SparseStorage(Factor):
         self._pattern, self._dtype, self._zero_point = pattern, dtype, zero_point
         self._inspection = pattern.inspection
         self._block = infer_block("QuantizedSparse", pattern.shape, cast(Any, scales.shape), None)
+        self._block_fill: Any = None  # what the planner measured of blocks, once it looked
         self._transposed: Any = None  # the transpose, or a weak reference to what this transposes
         self._hold(pattern.shape, (frozen(stored), pattern.indices, pattern.indptr, frozen(scales)))
 

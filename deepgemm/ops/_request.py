@@ -288,7 +288,7 @@ def problem_of(
     accounts = owner._accounts if isinstance(owner, Factor) else None
     spent = total_spent(accounts.values()) if accounts else ()
     limit = _core.limit()
-    left_sparse, right_sparse = isinstance(left, SparseArray), isinstance(right, SparseArray)
+    left_sparse, right_sparse = (isinstance(x, SparseArray | QuantizedSparse) for x in (left, right))
     looks = 0
     if left_sparse != right_sparse:
         other = right if left_sparse else left

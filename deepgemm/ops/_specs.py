@@ -36,16 +36,11 @@ def sparse_spec(array: SparseArray, block_sample: int = 0) -> OperandSpec:
     """Return what the planner needs to know of a sparse operand; its blocks are sampled if that pays."""
     cache = array._layouts
     arrays = array._arrays
-    structure = measure(array)
-    if block_sample >= LEAST_BLOCK_SAMPLE and unseen(array):
-        array._block_fill = block_fill(array, block_sample, LEAST_FILL)
-    if array._block_fill:
-        structure = replace(structure, block_fill=array._block_fill)
     return OperandSpec(
         array.format,
         array.shape,
         dtype_name(array.dtype),
-        structure,
+        _structure(array, block_sample),
         arrays[1].itemsize,
         layouts=tuple(sorted(cache.names())),
         donors=tuple(sorted(cache._donated)) if cache._donated else (),
@@ -53,9 +48,17 @@ def sparse_spec(array: SparseArray, block_sample: int = 0) -> OperandSpec:
     )
 
 
+def _structure(array: Any, block_sample: int) -> Structure:
+    structure = measure(array)
+    if block_sample >= LEAST_BLOCK_SAMPLE and unseen(array):
+        array._block_fill = block_fill(array, block_sample, LEAST_FILL)
+    return replace(structure, block_fill=array._block_fill) if array._block_fill else structure
+
+
 def unseen(array: Any) -> bool:
     """Whether nobody has looked yet how far the entries of an operand fill blocks."""
-    return isinstance(array, SparseArray) and array.format == "csr" and array._block_fill is None
+    sparse = isinstance(array, SparseArray | QuantizedSparse)
+    return sparse and array.format == "csr" and array._block_fill is None
 
 
 def block_sample_of(array: Any, columns: int, choice: KernelChoice, reuse: int | None, env: Settings) -> int:
@@ -92,13 +95,13 @@ def quantized_spec(array: Quantized) -> OperandSpec:
     )
 
 
-def quantized_sparse_spec(array: QuantizedSparse) -> OperandSpec:
+def quantized_sparse_spec(array: QuantizedSparse, block_sample: int = 0) -> OperandSpec:
     """Return what the planner needs to know of a sparse quantised operand."""
     return OperandSpec(
         array.format,
         array.shape,
         dtype_name(array.dtype),
-        measure(cast(Any, array)),
+        _structure(array, block_sample),
         array.indices.itemsize,
         layouts=tuple(sorted(array._layouts.names())),
         blocksize=array.blocksize if array.format == "bsr" else None,
@@ -139,7 +142,7 @@ def spec_of(array: Any, block_sample: int, structure: Structure) -> OperandSpec:
     if isinstance(array, SparseArray):
         return sparse_spec(array, block_sample)
     if isinstance(array, QuantizedSparse):
-        return quantized_sparse_spec(array)
+        return quantized_sparse_spec(array, block_sample)
     if isinstance(array, Quantized):
         return quantized_spec(array)
     return dense_spec(array, structure)

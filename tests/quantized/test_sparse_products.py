@@ -190,6 +190,10 @@ def test_plans():
     assert bought.chosen.layout == "values:float32"
     assert bought.chosen.layout_bytes == 4 * Aq.nnz
     assert Aq._layouts.names() == {"values:float32"}
+    for format in ("csr", "csc"):
+        other = dg.quantize(sparse((36, 54), format), "int8")
+        assert_same(dg.plan(other, X, kernel="csr_tiled")(X), reference.matmul(other, X))
+        assert other._layouts.names() == {"tiled:csr:float32"}  # and no copy of the values on the way there
     turned = dg.plan(X.T, Aq.T, kernel="csr_narrow")
     assert turned.chosen.layout is None
     assert_same(plan(X), turned(np.ascontiguousarray(X.T)).T)
@@ -199,6 +203,18 @@ def test_plans():
     assert right.chosen.layout == "csc"
     half = dg.plan(random_values("z", (5, 36), np.float32), dg.quantize(sparse((36, 54)), "int4"))
     assert {c.kernel: c.layout_bytes for c in half.candidates}["csr_narrow"] == int(4.5 * Aq.nnz)
+
+
+def test_entries_that_fill_blocks():
+    A = dg.CSR(np.kron(random_values("b", (20, 30), np.float32, zeros=0.7), np.ones((8, 4), np.float32)))
+    Aq = dg.quantize(A, "int8", axis=0)
+    X = random_values("x", (120, 32), np.float32)
+    plan = dg.plan(Aq, X, reuse=10**6)
+    assert {c.kernel: c.layout for c in plan.candidates if c.refused is None}[
+        "bsr_dense"
+    ] == "bsr:8x4:float32"
+    compare(Aq, X, "bsr_dense")
+    compare(Aq, np.where(X > 0, X, np.inf).astype(np.float32), "bsr_dense")
 
 
 def test_operators_keep_their_plan():

@@ -250,12 +250,24 @@ def built(problem: Problem, array: Any, kind: Literal["sell", "tiled"], narrow: 
     def build() -> Built:
         if isinstance(donor, Built):
             return donor.refill(array.canonical().data)
+<<<<<<< ours
         lines = compressed(problem, array, "row", narrow)
+=======
+        lines = _decoded(problem, array) if problem.codes else compressed(problem, array, "row")
+>>>>>>> theirs
         core = build_core(lines.indptr, lines.indices, lines.data, problem.normal.k)
         return Built(core, lines.positions, lines.data.dtype)
 
     made: Built = array._layouts.get_or_build(name, build)
     return made
+
+
+def _decoded(problem: Problem, array: Any) -> Compressed:
+    """Return the rows of a quantised S in the chain's dtype, without keeping this copy of all values."""
+    dtype, wanted = np.dtype(problem.accumulator), storage(problem, "row")
+    if array.format != wanted:
+        return _compress(array, wanted, dtype)
+    return Compressed(array.indptr, array.indices, array.data.astype(dtype, copy=False))
 
 
 def dense(problem: Problem, array: Any) -> Array:
