@@ -18,7 +18,7 @@ PRODUCTS = [(kernel, isa, dtype) for kernel, served in KERNELS.items() for isa i
 # Rows of blocks around the rows of a tile (4, 6, 8), low and flat ones, and the largest asked for.
 BLOCKSIZES = (
     (1, 1), (1, 16), (2, 2), (3, 3), (4, 4), (5, 7), (6, 1), (8, 4), (9, 5),
-    (16, 16), (21, 21), (64, 3), (2, 64),
+    (12, 12), (16, 16), (17, 8), (21, 21), (64, 3), (2, 64),
 )  # fmt: skip
 COLUMNS = (None, 1, 2, 5, 8, 16, 17, 49, 130)
 THREADS = (1, 2, 3)

@@ -30,6 +30,12 @@ SCATTER_SECONDS = 4e-9
 ELEMENT_SECONDS = 0.2e-9
 LOW_BLOCK = 2.3
 VECTOR_BLOCK_SECONDS = 0.35e-9
+# Vectors of at least so many rows are turned in registers, a square at a time, if half of its columns exist;
+# seconds for each 4 bytes of a square (16 x 16 float32: 42 to 56 GFLOP/s on two cores, scalars 18 to 23), and
+# for the end of each of two block rows side by side.
+TURNED_ROWS = 8
+TURNED_SECONDS = 0.075e-9
+VECTOR_ROW_SECONDS = 6e-9
 
 
 def best_form(problem: Problem, turn: bool) -> blocks.Form | None:
@@ -209,8 +215,21 @@ class BlockVector(_BlockKernel):
     def seconds(self, problem: Problem, machine: Machine, isa: str, form: blocks.Form, threads: int) -> float:
         normal = problem.normal
         count = form.stored / (form.height * form.width)
-        chains = form.stored * ELEMENT_SECONDS * (1 + LOW_BLOCK / form.height**2)
-        chains += count * VECTOR_BLOCK_SECONDS
-        chains += normal.m / form.height * ROW_SECONDS
+        chains = count * (self.block_seconds(problem, machine, isa, form) + VECTOR_BLOCK_SECONDS)
+        chains += normal.m / form.height * VECTOR_ROW_SECONDS
         streamed = form.stored * problem.itemsize
         return model.spmv_seconds(problem, machine, isa, chains, streamed, 1.0, threads)
+
+    @staticmethod
+    def block_seconds(problem: Problem, machine: Machine, isa: str, form: blocks.Form) -> float:
+        """Return the seconds of the entries of one block, with everything in L1."""
+        lanes, left, seconds = machine.vector_bytes(isa) // problem.itemsize, form.height, 0.0
+        while lanes >= TURNED_ROWS:  # whole vectors, then halves
+            if 2 * form.width >= lanes:
+                squares = left // lanes * -(-form.width // lanes)
+                seconds += squares * lanes * lanes * problem.itemsize / 4 * TURNED_SECONDS
+                left %= lanes
+            lanes //= 2
+        if left:
+            seconds += left * form.width * ELEMENT_SECONDS * (1 + LOW_BLOCK / left**2)
+        return seconds
