@@ -82,6 +82,11 @@ DG_NOINLINE void store_narrow(DType type, unsigned char* to, int64_t column, Vec
 // NV vectors of columns from `column` on, the last of `last` elements. What the loop over ids needs is held
 // in variables of its own: with the arguments behind a reference, and a loop over lines of unknown number to
 // prefetch, 41,000 rows of 64 floats took 183 microseconds in cache, not 113, on one core.
+// What is common has no weights, and rows without zero points: 41,000 rows of 64 int8 took 134 microseconds
+// in cache with both asked for at each id, 105 without. Branches that are taken in each turn cost more than
+// their instructions, because where a bag ends is then forgotten: with three more, packed rows of 32 bytes
+// took 2.6 ns from the first cache, not 1.75. Ids checked a block at a time before the loop did not help (77
+// against 69 microseconds for 41,000 rows of 64 floats in the first cache).
 template <class Row, template <class> class Op, int NV, bool Common>
 void bag_pass(const BagArgs& args, int64_t begin, int64_t end, int64_t column, int last, BagFault& fault) {
   using T = typename Row::T;

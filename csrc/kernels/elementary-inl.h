@@ -1,14 +1,15 @@
 // exp, log, erf and tanh as deepgemm/stated/elementary.py writes them down, the same sequence on every ISA.
 //
 // Counts, for a vector: exp 9 multiply-adds for float and 14 for double, and six simpler operations; tanh one
-// more and a division; erf 14 and 32 beside an exp, because it takes both of its branches. log, of which
-// there is one for each segment, runs on single elements.
+// more and a division; erf 14 and 32 beside an exp, because it takes both of its branches; log 5 and 8 and a
+// division beside taking its argument apart.
 #pragma once
 
 #include <math.h>
 
 #include "kernels/common-inl.h"
 #include "simd/arith.h"
+#include "simd/reduce.h"
 
 namespace deepgemm::DG_ISA {
 namespace {
@@ -22,7 +23,8 @@ struct Elementary<float> {
   static constexpr int fraction_bits = 23, lift = 25;
   static constexpr float magic = 0x1.8p23f, log2e = 0x1.715476p+0f;
   static constexpr float ln2_high = 0x1.62e430p-1f, ln2_low = -0x1.05c610p-29f;
-  static constexpr float lowest = -104.0f, highest = 89.0f, least_normal = 0x1p-126f, lifting = 0x1p25f;
+  static constexpr float lowest = -104.0f, highest = 89.0f, least_normal = 0x1p-126f, least = 0x1p-149f,
+                         largest = 0x1.fffffep127f, lifting = 0x1p25f;
   static constexpr int exp_terms = 5, log_terms = 4;
   static constexpr float exp[exp_terms] = {0x1.fffffcp-2f, 0x1.555492p-3f, 0x1.5558f2p-5f, 0x1.1239e2p-7f,
                                            0x1.6a242ep-10f};
@@ -43,7 +45,8 @@ struct Elementary<double> {
   static constexpr int fraction_bits = 52, lift = 54;
   static constexpr double magic = 0x1.8p52, log2e = 0x1.71547652b82fep+0;
   static constexpr double ln2_high = 0x1.62e42fefa39efp-1, ln2_low = 0x1.abc9e3b39803fp-56;
-  static constexpr double lowest = -746.0, highest = 710.0, least_normal = 0x1p-1022, lifting = 0x1p54;
+  static constexpr double lowest = -746.0, highest = 710.0, least_normal = 0x1p-1022, least = 0x1p-1074,
+                          largest = 0x1.fffffffffffffp1023, lifting = 0x1p54;
   static constexpr int exp_terms = 10, log_terms = 7;
   static constexpr double exp[exp_terms] = {
       0x1.000000000000ap-1,  0x1.55555555554fap-3,  0x1.555555555087dp-5,  0x1.1111111127be6p-7,
@@ -137,28 +140,46 @@ DG_INLINE typename Simd<T>::vec hyperbolic_tangent(typename Simd<T>::vec x) {
   return with_sign<T>(x, quotient(m, below));
 }
 
+// x = f 2^k with f from sqrt(1/2) to sqrt(2), by the bits of x; what is subnormal is lifted before. Loops
+// over lanes, which compilers turn into integer vectors.
 template <class T>
-inline T logarithm(T x) {
+DG_INLINE void split_powers(typename Simd<T>::vec x, typename Simd<T>::vec& f, typename Simd<T>::vec& k) {
+  using V = Simd<T>;
   using E = Elementary<T>;
   using Bits = typename E::Bits;
-  if (x != x || x < T(0)) return static_cast<T>(NAN);
-  if (x == T(0)) return static_cast<T>(-INFINITY);
-  if (x == static_cast<T>(INFINITY)) return x;
-  const bool small = x < E::least_normal;
-  const T lifted = small ? x * E::lifting : x;
-  Bits bits;
-  memcpy(&bits, &lifted, sizeof bits);
-  const Bits exponent = (bits - E::root_half) >> E::fraction_bits;
-  bits -= exponent * (Bits(1) << E::fraction_bits);
-  T f;
-  memcpy(&f, &bits, sizeof f);
-  f -= T(1);
-  const T k = static_cast<T>(exponent - (small ? E::lift : 0));
-  const T h = (T(0.5) * f) * f, s = f / (T(2) + f), z = s * s;
-  T q = E::log[E::log_terms - 1];
-  for (int i = E::log_terms - 2; i >= 0; --i) q = fused(q, z, E::log[i]);
-  const T t = fused(s, h + z * q, k * E::ln2_low);
-  return fused(k, E::ln2_high, f - (h - t));
+  T from[V::width], factors[V::width], powers[V::width];
+  V::store(from, x);
+  for (int l = 0; l < V::width; ++l) {
+    const bool small = from[l] < E::least_normal;
+    const T lifted = small ? from[l] * E::lifting : from[l];
+    Bits bits;
+    memcpy(&bits, &lifted, sizeof bits);
+    const Bits exponent = (bits - E::root_half) >> E::fraction_bits;
+    bits -= exponent * (Bits(1) << E::fraction_bits);
+    memcpy(&factors[l], &bits, sizeof bits);
+    powers[l] = static_cast<T>(exponent - (small ? E::lift : 0));
+  }
+  f = V::load(factors);
+  k = V::load(powers);
+}
+
+template <class T>
+DG_INLINE typename Simd<T>::vec logarithm(typename Simd<T>::vec x) {
+  using V = Simd<T>;
+  using E = Elementary<T>;
+  using vec = typename V::vec;
+  const vec zero = V::zero();
+  vec f, k;
+  split_powers<T>(x, f, k);
+  f = difference(f, V::set1(T(1)));
+  const vec h = product(product(V::set1(T(0.5)), f), f), s = quotient(f, sum(V::set1(T(2)), f));
+  const vec z = product(s, s), q = horner<E::log_terms, T>(E::log, z);
+  const vec t = V::fma(s, sum(h, product(z, q)), product(k, V::set1(E::ln2_low)));
+  const vec result = V::fma(k, V::set1(E::ln2_high), difference(f, difference(h, t)));
+  // A difference of x with itself is 0 where x is a finite number, and else a nan, which inf must not become.
+  const vec some = where_less(V::set1(E::largest), x, x, sum(result, difference(x, x)));
+  const vec none = where_less(x, V::set1(E::least), V::set1(static_cast<T>(-INFINITY)), some);
+  return where_less(x, zero, V::set1(static_cast<T>(NAN)), none);
 }
 
 }  // namespace

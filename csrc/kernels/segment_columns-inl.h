@@ -136,12 +136,7 @@ void columns_softmax(const void* raw, int64_t begin, int64_t end, int, void*) {
         return sum(chain, exponential<T>(difference(a, largest.part[b])));
       });
       if (Log) {
-        for (int b = 0; b < block.count; ++b) {
-          T lanes[V::width];
-          V::store(lanes, block.part[b]);
-          for (int l = 0; l < V::width; ++l) lanes[l] = logarithm(lanes[l]);
-          block.part[b] = V::load(lanes);
-        }
+        for (int b = 0; b < block.count; ++b) block.part[b] = logarithm<T>(block.part[b]);
         block.over(x, span.length, stride, [&](vec a, vec total, int64_t r, int b) DG_INLINE_LAMBDA {
           block.store(y + r * stride, b, difference(difference(a, largest.part[b]), total));
           return total;

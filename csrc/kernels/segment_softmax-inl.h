@@ -34,7 +34,7 @@ void softmax_of(const T* x, T* y, int64_t length) {
   for (int v = 0; v < sums.count; ++v) sums.lane[v] = v < N ? e[v] : V::zero();
   for (int v = sums.count; v < N; ++v) sums.lane[v % sums.count] = sum(sums.lane[v % sums.count], e[v]);
   const vec total = sums.everywhere();
-  const vec log_total = Log ? V::set1(logarithm(first_lane(total))) : V::zero();
+  const vec log_total = Log ? logarithm<T>(total) : V::zero();
   for (int v = 0; v < N; ++v) {
     const vec found = Log ? difference(part[v], log_total) : quotient(e[v], total);
     v < N - 1 ? V::store(y + v * W, found) : V::store_n(y + v * W, found, last);
@@ -93,7 +93,7 @@ void segment_softmax(const void* raw, int64_t begin, int64_t end, int, void*) {
     });
     const typename V::vec total = lanes.everywhere();
     if (Log) {
-      const typename V::vec log_total = V::set1(logarithm(first_lane(total)));
+      const typename V::vec log_total = logarithm<T>(total);
       each_vector<T>(span.length, [&](int64_t at, int n) DG_INLINE_LAMBDA {
         store_some(y + at, difference(difference(load_some(x + at, n), largest), log_total), n);
       });
