@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import deepgemm as dg
-from deepgemm import _core, dtypes, testing
+from deepgemm import _core, dtypes, reference, testing
 
 SHAPES = [
     *((1, 1, 1), (3, 7, 5), (17, 33, 31), (64, 64, 64), (5, 1, 9), (4, 0, 3), (0, 5, 2)),
@@ -87,7 +87,7 @@ def test_what_follows():
     A, B = operands((40, 60, 50))
     product = any_order(A, B, "right", dtype="float32")(A)
     plan = any_order(A, B, "right", bias=np.arange(50), activation="relu")
-    wanted = dg.reference.epilogue(product, bias=np.arange(50), activation="relu", dtype=dtypes.bfloat16)
+    wanted = reference.epilogue(product, bias=np.arange(50), activation="relu", dtype=dtypes.bfloat16)
     testing.assert_same(plan(A), wanted)
 
 

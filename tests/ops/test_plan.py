@@ -116,7 +116,7 @@ def test_dense_plans_with_vectors(fixed, reuse, dtype, vector):
 
 
 def test_packed_weights_are_a_copy_and_their_change_is_noticed():
-    W = random_values("W", (64, 32), "float32")
+    W = random_values("W", (64, 320), "float32")
     plan = dg.plan(np.ones((3, 64), "f4"), W, fixed="right", reuse=100)
     assert plan.chosen.layout == "packed"
     W *= 2

@@ -30,6 +30,10 @@ TILE_SECONDS = 15e-9
 WORKSPACE = 2 << 20
 # Up to this many rows or columns the larger operand is read where it stands, not packed.
 LEAST_PACKED = 4
+# Bytes of a row, and of all rows, of a right operand that is small (csrc/core/gemm_small.cpp): in a plan
+# 2000 x 64 x 64 reached 199 GFLOP/s a thread by panels of it, and 240 without.
+MOST_SMALL_ROW = 256
+MOST_SMALL = 32 << 10
 # Seconds of one thread per element to look for zeros (twice: they are counted first), and for each entry
 # found, when a dense operand is made sparse: 2048 x 2048 with 50, 70, 90 % zeros took 6.7, 3.5, 3.3 ms.
 SCAN_SECONDS = 0.7e-9
@@ -144,9 +148,16 @@ class Gemm(Kernel):
 
 
 def _thin(problem: Problem) -> bool:
-    """Whether the fixed operand is so thin that in panels it would make the other one be packed instead."""
-    m, _, n = problem.extents
-    return (m if problem.fixed == "left" else n) <= LEAST_PACKED
+    """Whether panels of the fixed operand would gain nothing.
+
+    So thin a one in panels would make the other one be packed instead; and one of few columns that stays in
+    L1 is read where it stands, without packing the other one (`csrc/core/gemm_small.cpp`).
+    """
+    m, k, n = problem.extents
+    across = m if problem.fixed == "left" else n
+    row = across * problem.itemsize
+    plain = problem.fixed == "right" and problem.other_spec.dtype == problem.accumulator == problem.output
+    return across <= LEAST_PACKED or (plain and row <= MOST_SMALL_ROW and k * row <= MOST_SMALL)
 
 
 class DenseAsCsr(Kernel):

@@ -22,7 +22,7 @@ HALVES = {"float16": 16, "bfloat16": 16}
 INTEGERS = {"int8": 8, "uint8": 8, "int4": 4, "uint4": 4}
 # Rows of a register tile of AVX-512, and the share of the FMA peak that tiles reach beside widening.
 TILE_ROWS = 12
-EFFICIENCY = 0.95
+EFFICIENCY = 0.885
 # What a vector costs besides its multiply-adds, in those: widened, and scaled as well.
 WIDENING = 0.3
 SCALING = 1.3
