@@ -154,5 +154,5 @@ def find(op: str, name: str) -> Kernel:
 
 
 def names(op: str | None = None) -> tuple[str, ...]:
-    """Return the names of the kernels of an operation, or of all."""
-    return tuple(kernel.name for kernel in kernels(op))
+    """Return the names of the kernels of an operation, or of all, each once."""
+    return tuple(dict.fromkeys(kernel.name for kernel in kernels(op)))

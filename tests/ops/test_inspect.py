@@ -21,8 +21,11 @@ def test_show_machine():
 
 
 def test_names_are_unique_and_described():
-    names = registry.names()
-    assert len(set(names)) == len(names)
+    operations = {kernel.op for kernel in registry.kernels()}
+    for op in operations:
+        assert len(registry.names(op)) == len(registry.kernels(op))
+    assert set(registry.names()) == {name for op in operations for name in registry.names(op)}
+    assert len(set(registry.names())) == len(registry.names())
     assert all(kernel.summary for kernel in registry.kernels())
 
 

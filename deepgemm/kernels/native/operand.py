@@ -250,11 +250,7 @@ def built(problem: Problem, array: Any, kind: Literal["sell", "tiled"], narrow: 
     def build() -> Built:
         if isinstance(donor, Built):
             return donor.refill(array.canonical().data)
-<<<<<<< ours
-        lines = compressed(problem, array, "row", narrow)
-=======
-        lines = _decoded(problem, array) if problem.codes else compressed(problem, array, "row")
->>>>>>> theirs
+        lines = _decoded(problem, array) if problem.codes else compressed(problem, array, "row", narrow)
         core = build_core(lines.indptr, lines.indices, lines.data, problem.normal.k)
         return Built(core, lines.positions, lines.data.dtype)
 
