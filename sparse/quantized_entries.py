@@ -29,12 +29,14 @@ def lines_of_entries(array: Any, axis: int) -> Array:
     [0, 2, 1]
     """
     along_indptr = axis == (1 if array.format == "csc" else 0)
-    lines: Array = expand(array.indptr) if along_indptr else array.indices
+    lines = expand(array.indptr) if along_indptr else array.indices
     if array.format != "bsr":
         return lines
     extent = array.blocksize[axis]
     inside = np.arange(extent)
-    return lines.astype(np.int64)[:, None, None] * extent + (inside[:, None] if axis == 0 else inside)
+    offsets = inside[:, None] if axis == 0 else inside
+    places: Array = lines.astype(np.int64)[:, None, None] * extent + offsets
+    return places
 
 
 def of_entries(numbers: Array, array: Any) -> Array:
