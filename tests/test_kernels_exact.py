@@ -234,9 +234,11 @@ def test_the_table_is_what_the_kernels_say():
     native.remove("csr_csr")  # two sparse operands: test_spgemm.py
     native.remove("csr_split")  # an order of its own: test_split_rows.py
     native.remove("gemm_split")  # an order of its own: test_gemm_split.py
+    native.remove("gemm_pairs")  # an order of its own: test_gemm_pairs.py
     native.remove("gemm_integers")  # 8-bit integers: test_gemm_integers.py
     # Narrow values: test_narrow.py, test_narrow_rows.py, test_tiled_narrow.py, test_sell_narrow.py.
     native -= {"gemm_narrow", "csr_narrow", "csr_tiled_narrow", "sell_vector_narrow"}
+    native -= {"bsr_narrow", "bsr_integers"}  # quantized/test_sparse_products.py, test_bsr_integers.py
     assert native == {*SPARSE_KERNELS, *DENSE_KERNELS, *BLOCK_KERNELS}
     for dtype in NATIVE_DTYPES:
         array = sparse_array(CASES[dtype]["rows-17"].make())
