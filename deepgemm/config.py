@@ -147,7 +147,7 @@ def forced_isa(op: str) -> str | None:
     Raises
     ------
     ValueError
-        If the variable holds no name of a kernel.
+        If the variable is malformed.
     UnsupportedError
         If a kernel of another operation, or another arithmetic, is forced.
 

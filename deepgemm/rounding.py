@@ -112,6 +112,6 @@ def _integers_to_odd(values: Array) -> Array:
 
 def to_odd(nearest: Array, inexact: Array, away: Array) -> Array:
     """Turn rounding to nearest into rounding to odd; `away` says that the magnitude was rounded up."""
-    bits = np.ascontiguousarray(nearest).view(np.int64 if nearest.dtype == np.float64 else np.int32)
+    bits = np.asarray(nearest, order="C").view(np.int64 if nearest.dtype == np.float64 else np.int32)
     odd: Array = ((bits - (inexact & away)) | inexact).view(nearest.dtype)
     return odd

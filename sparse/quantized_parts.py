@@ -70,6 +70,8 @@ def scale_array(owner: str, scales: npt.ArrayLike) -> Array:
             f"{owner}: scales have {array.ndim} dimension, expected a scalar or a matrix; "
             "scales[:, None] scales rows, scales[None, :] columns"
         )
+    if array.dtype.kind not in "fiu" and not is_float(array.dtype):
+        raise DTypeError(f"{owner}: scales have dtype {array.dtype}, expected real numbers")
     if array.dtype not in SCALE_DTYPES:
         array = rounded(array, np.float32)
     array = np.ascontiguousarray(array.reshape((1, 1) if array.ndim == 0 else array.shape))

@@ -215,6 +215,7 @@ class QuantizedSparse(SparseStorage):
         """
         if isinstance(rows, tuple) or rows is None or rows is Ellipsis:
             raise UnsupportedError("QuantizedSparse: only rows can be taken, as in W[10:20] or W[[3, 1]]")
+        self._check_fresh()
         if isinstance(rows, int | np.integer):
             rows = [rows]
         picked = compressed_of(self._with_values(self.values)[rows])

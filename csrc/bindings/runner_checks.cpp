@@ -118,8 +118,11 @@ Addend checked_addend(const RunnerState& s, const py::object& c, const py::objec
                       same_shape(c.ptr(), s.out_shape) &&
                       has_element_strides(c.ptr(), static_cast<std::int64_t>(size_of(s.dtype)));
   if (!stands && !s.place.is_none()) addend.array = s.place(c);
-  if (out != nullptr && is_array(c.ptr()) && overlap(out, c.ptr())) {
-    raise("FormatError", s.operation + ": out shares memory with C; pass a separate array");
+  // C may be a view of its memory that is no array yet, such as a memoryview.
+  for (const py::object& array : {c, addend.array}) {
+    if (out != nullptr && is_array(array.ptr()) && overlap(out, array.ptr())) {
+      raise("FormatError", s.operation + ": out shares memory with C; pass a separate array");
+    }
   }
   return addend;
 }

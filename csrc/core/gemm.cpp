@@ -133,11 +133,7 @@ Status prepack_scaled(const GemmScaling& b, std::int64_t cols, DType stored, Isa
 }
 
 bool serves_pairs(Isa highest) {
-  if (highest < Isa::avx512 || pair_kernels(highest).block.run == nullptr) return false;
-  for (const std::string& feature : cpu::info().features) {
-    if (feature == "bf16") return true;
-  }
-  return false;
+  return highest >= Isa::avx512 && pair_kernels(highest).block.run != nullptr && cpu::has("bf16");
 }
 
 Status gemm_pairs(const DenseView& a, const DenseView& b, const DenseView& c, const GemmTypes& types,

@@ -70,7 +70,8 @@ class Epilogue(NamedTuple):
             )
         addend, scale, bias = (self._placed(name, term, shape, chain) for name, term in self._terms())
         # Rounded here, so that the core and the statement have the same number.
-        alpha, beta = (float(chain.type(number)) for number in (self.alpha, self.beta))
+        with np.errstate(over="ignore"):
+            alpha, beta = (float(chain.type(number)) for number in (self.alpha, self.beta))
         return Placed(alpha, beta, addend, scale, bias, self.activation)
 
     def kept(self, problem: Problem) -> Placed:

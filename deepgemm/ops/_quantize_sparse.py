@@ -47,6 +47,7 @@ def quantize_entries(
     storage = scale_storage("quantize", scale_dtype)
     check_nonfinite("quantize", nonfinite)
     block = block_of("quantize", x.shape, axis, None)
+    x._check_fresh()
     array = compressed_of(x.canonical())
     counts = grid(array.shape, block)
     if limits is None:

@@ -11,10 +11,17 @@ from .plan import plan
 
 __all__ = ["explain"]
 
+
+def _gram(A: Any, /, **options: Any) -> Any:
+    if "w" in options:
+        raise TypeError("explain: gram has no weights w; that of sandwich is explained by its name")
+    return gram.planned("gram", A, **options).decision
+
+
 _DECISIONS: dict[str, Callable[..., Any]] = {
-    "gram": lambda *operands, **options: gram.planned("gram", *operands, **options).decision,
-    "sandwich": lambda *operands, **options: gram.planned("sandwich", *operands, **options).decision,
-    "sddmm": lambda *operands, **options: sddmm.planned("sddmm", *operands, **options).decision,
+    "gram": _gram,
+    "sandwich": lambda A, w, /, **options: gram.planned("sandwich", A, w, **options).decision,
+    "sddmm": lambda mask, X, Y, /, **options: sddmm.planned("sddmm", mask, X, Y, **options).decision,
     "matmul": plan,
 }
 
@@ -27,7 +34,7 @@ def explain(op: str, *operands: Any, **options: Any) -> Report:
     op : {"matmul", "gram", "sandwich", "sddmm"}
         The operation. For "matmul" this is `plan(*operands, **options).explain()`.
     *operands, **options
-        What the function of that name takes.
+        What the function of that name takes; for "matmul" what `plan` takes.
 
     Returns
     -------
@@ -49,7 +56,7 @@ def explain(op: str, *operands: Any, **options: Any) -> Report:
     >>> "gram_pairs" in str(report), "gram_matmul" in str(report)
     (True, True)
     """
-    if op not in _DECISIONS:
+    if not isinstance(op, str) or op not in _DECISIONS:
         raise ValueError(f"explain: op is {op!r}, expected one of {', '.join(map(repr, _DECISIONS))}")
     report: Report = _DECISIONS[op](*operands, **options).explain()
     return report

@@ -239,14 +239,16 @@ def _turned(spec: OperandSpec) -> OperandSpec:
 def _computed(plan: Planned) -> Array | CSR:
     chosen = plan.decision.choice.candidate
     array, weights, chain = plan.array, plan.weights, plan.chain
-    isa = plan.wanted.choice.isa
+    # A kernel that was named is this operation's; of the product inside only the ISA is asked.
+    choice = plan.wanted.choice
+    isa = choice.isa or (chosen.isa if choice.algorithm is not None else None)
     if plan.sparse:
         if chosen.kernel == "gram_rows":
             parts = _sparse_parts(plan.op, array, weights, chain, plan.upper, plan.wanted)
             kernel: Any = registry.find("matmul", "csr_csr")
             made: CSR = kernel.result(parts, (array.shape[1], array.shape[1]), plan.output)
             return made
-        return _whole_numbers(array, weights, chain, plan.output, plan.upper)
+        return _whole_numbers(array, weights, chain, plan.output, plan.upper, isa)
     result = None
     if chosen.kernel == "gram_matmul":
         result = _through_matmul(array, weights, chain, plan.upper, plan.wanted.threads, isa)
@@ -348,13 +350,18 @@ def _widened(rows: Rows, dtype: np.dtype[Any]) -> Rows:
 
 
 def _whole_numbers(
-    array: SparseArray, weights: Array | None, chain: np.dtype[Any], output: np.dtype[Any], upper: bool
+    array: SparseArray,
+    weights: Array | None,
+    chain: np.dtype[Any],
+    output: np.dtype[Any],
+    upper: bool,
+    isa: str | None,
 ) -> CSR:
     columns = array.shape[1]
     left = rows = array.astype(chain).tocsr().canonical()
     if weights is not None:  # no rounding, so both halves are the same already
         left = rows.with_data(times(weights[convert.expand(rows.indptr)], rows.data))
-    product = matmul(left.T, rows, dtype=chain).tocsr().canonical()
+    product = matmul(left.T, rows, dtype=chain, kernel=isa).tocsr().canonical()
     if upper:
         places = convert.expand(product.indptr)
         above = product.indices >= places

@@ -294,9 +294,11 @@ def _with_epilogue(
     if not isinstance(left, Factor) and not isinstance(right, Factor) and values is None:
         return _dense.multiply("matmul", left, right, out, wanted, env, ending)
     named = request.named_output(left, right, wanted.dtype)
-    chain, output = request.output_dtype(
-        "matmul", request.arithmetic_dtype(left), request.arithmetic_dtype(right), 1, named
-    )
+    dtypes = [request.arithmetic_dtype(operand) for operand in (left, right)]
+    if values is not None:  # they stand in the place of the sparse operand's own
+        entries = request.operand("matmul", "values", values, stacks=True)
+        dtypes[isinstance(right, SparseArray)] = entries.dtype
+    chain, output = request.output_dtype("matmul", dtypes[0], dtypes[1], 1, named)
     wide = wanted._replace(dtype=chain)
     if values is None:
         product = _multiply(left, right, None, wide, env)

@@ -76,7 +76,8 @@ def topk_gating(scores: npt.ArrayLike, k: int, *, softmax: str = "chosen") -> tu
         raise DTypeError(f"{OP}: scores has dtype {array.dtype}, expected real floating-point numbers")
     _bags.chosen(OP, "softmax", softmax, ("chosen", "all"))
     n, experts = array.shape
-    if request.positive(OP, "k", k) > experts:
+    k = request.positive(OP, "k", k)
+    if k > experts:
         raise ValueError(f"{OP}: k is {k}, but there are {experts} experts")
     rows = Ragged._trusted(np.ascontiguousarray(array).reshape(-1), _equal_segments(n, experts))
     best, places = rows.topk(k)

@@ -105,7 +105,9 @@ def finished(
     result = np.empty(product.shape, output if direct else product.dtype)
     # The core rounds these as it rounds the terms.
     number = product.dtype.type
-    terms = placed.each(_as_rows)._replace(alpha=float(number(placed.alpha)), beta=float(number(placed.beta)))
+    with np.errstate(over="ignore"):  # to infinity, as the core rounds
+        alpha, beta = float(number(placed.alpha)), float(number(placed.beta))
+    terms = placed.each(_as_rows)._replace(alpha=alpha, beta=beta)
     _core.finish_dense(isa, _as_rows(product), _as_rows(result), tuple(terms), threads)
     if out is None:
         return result if direct else rounded(result, output)
@@ -115,4 +117,7 @@ def finished(
 
 def _as_rows(array: Array) -> Array:
     """Return an array of more than two axes as a matrix; only what does not lie in rows is copied."""
-    return array if array.ndim <= 2 else array.reshape(-1, array.shape[-1])
+    if array.ndim <= 2:
+        return array
+    columns = array.shape[-1]
+    return array.reshape(array.size // max(columns, 1), columns)

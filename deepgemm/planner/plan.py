@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import numbers
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -113,9 +114,10 @@ class Plan(_core.Runner):
 class SparsePlan(Plan):
     """A plan whose other operand and result are sparse arrays."""
 
-    __slots__ = ("_owner", "_run")
+    __slots__ = ("_owner", "_refusal", "_run")
 
     _owner: Factor
+    _refusal: str
     _run: Callable[..., Any]
 
     def __call__(self, other: Any, *, out: Any = None, C: Any = None, beta: float | None = None) -> Any:
@@ -153,6 +155,10 @@ class QuantizedPlan(SparsePlan):
         problem = self.problem
         if C is None and beta is not None:
             raise ValueError(f"{problem.op}: beta is {beta!r} but there is no C for it to scale")
+        if C is not None and self._refusal:
+            raise UnsupportedError(f"{problem.op}: {self._refusal}")
+        if beta is not None and not isinstance(beta, numbers.Real):
+            raise DTypeError(f"{problem.op}: beta is {beta!r}, expected a real number")
         if isinstance(other, Quantized) and (other.offsets is not None) != _has_offsets(problem.other_spec):
             raise DTypeError(f"{problem.op}: this plan expects an operand with the same kind of scaling")
         if out is not None:
@@ -214,6 +220,7 @@ def build(
             output = np.dtype(problem.output)
             callback = FinishedCallback(callback, ending, output, chosen.isa or None, threads or 0)
         sparse.decision, sparse._owner, sparse._run = decision, fixed, callback
+        sparse._refusal = _refusal(decision, ending, executable)
         return sparse
     plan = Plan()
     plan.decision = decision

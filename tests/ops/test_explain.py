@@ -88,3 +88,13 @@ def test_matmul_is_its_plan():
 def test_bad_input(op, operands, options, error, message):
     with pytest.raises(error, match=message):
         dg.explain(op, *operands, **options)
+
+
+def test_operands_are_those_of_the_function():
+    A = dg.CSR(np.eye(3))
+    with pytest.raises(TypeError, match="gram has no weights"):
+        dg.explain("gram", A, w=np.ones(3))
+    with pytest.raises(TypeError, match="positional"):
+        dg.explain("gram", A, np.ones(3))
+    with pytest.raises(ValueError, match=r"op is \['gram'\], expected one of"):
+        dg.explain(["gram"], A)

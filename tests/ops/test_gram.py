@@ -336,3 +336,11 @@ def test_the_kernel_is_logged(monkeypatch, caplog):
     assert "gram_pairs@scalar" in caplog.text
     assert "plan for sddmm" in caplog.text
     assert "sddmm_dots@" in caplog.text
+
+
+@pytest.mark.parametrize("kernel", ["gram_matmul", "gram_matmul@scalar", "gram_pairs"])
+def test_the_variable_names_kernels_of_this_operation(monkeypatch, kernel):
+    A = dg.CSR(np.arange(12.0).reshape(4, 3))
+    expected = dg.gram(A)
+    monkeypatch.setenv("DEEPGEMM_KERNEL", kernel)
+    assert np.array_equal(dg.gram(A), expected)

@@ -353,3 +353,9 @@ def test_empty_dense(shape):
     got = dg.matmul(np.ones((m, k)), np.ones((k, n)))
     assert got.shape == (m, n)
     assert not got.any()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_two_vectors_give_a_scalar_of_any_dtype(dtype):
+    for vector in (np.ones(5), np.ones(5, "int32")):
+        assert dg.matmul(vector, vector, dtype=dtype).shape == ()

@@ -185,3 +185,46 @@ def test_what_calls_refuse():
     half = dg.plan(S.astype("float16"), A.astype("float16"), kernel="csr_narrow")
     with pytest.raises(dg.UnsupportedError, match="rounds to float16 before C could be added; make it with"):
         half(A.astype("float16"), C=A)
+
+
+@pytest.mark.parametrize("fixed", [dg.CSR(np.ones((3, 4), "f4")), np.ones((3, 4), "f4")])
+def test_a_view_of_the_result_is_no_addend(fixed):
+    plan, out = dg.plan(fixed, np.ones((4, 2), "f4"), fixed="left"), np.full((3, 2), 7.0, "f4")
+    for view in (out, memoryview(out)):
+        with pytest.raises(dg.FormatError, match="out shares memory with C"):
+            plan(np.ones((4, 2), "f4"), out=out, C=view, beta=1.0)
+
+
+def test_plans_of_two_quantised_operands_name_what_they_refuse():
+    A, C = dg.quantize(np.eye(4), "int8"), np.ones((4, 4), "f4")
+    with pytest.raises(dg.DTypeError, match="beta is 'x', expected a real number"):
+        dg.plan(A, A)(A, C=C, beta="x")
+    with pytest.raises(dg.DTypeError, match="beta is 1j, expected a real number"):
+        dg.plan(A, A)(A, C=C, beta=1j)
+    with pytest.raises(dg.UnsupportedError, match="rounds to float16 before C could be added"):
+        dg.plan(A, A, dtype="float16")(A, C=C)
+
+
+@pytest.mark.parametrize("dtypes", [("f4", "f4", "f8"), ("f8", "f4", "f4"), ("i1", "f2", "f4")])
+def test_entries_in_place_of_others_decide_the_dtype_of_an_epilogue(dtypes):
+    own, other, given = dtypes
+    A, X = dg.CSR(np.eye(3).astype(own)), testing.random_values("X", (3, 2), other)
+    V = testing.random_values("V", (3,), given)
+    plain = dg.matmul(A, X, values=V)
+    ended = dg.matmul(A, X, values=V, bias=0.0)
+    assert ended.dtype == plain.dtype
+    assert np.array_equal(ended, plain)
+
+
+def test_an_epilogue_of_a_stack_without_columns():
+    A = dg.CSR(np.ones((3, 4), "f4"))
+    assert dg.matmul(A, np.ones((2, 4, 0), "f4"), bias=1.0).shape == (2, 3, 0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_factors_beyond_the_chain_are_infinite():
+    A, X = np.ones((2, 2), "f4"), np.ones((2, 2), "f4")
+    assert np.isinf(dg.matmul(A, X, alpha=1e300)).all()
+    assert np.isinf(dg.plan(A, X, alpha=1e300)(X)).all()
+    Q = dg.quantize(X, "int8")
+    assert np.isinf(dg.plan(Q, Q)(Q, C=X, beta=1e300)).all()

@@ -109,3 +109,22 @@ def test_other_operations():
     ):
         with pytest.raises(UnsupportedError, match="is quantised, which only matmul, plan"):
             operation()
+
+
+def test_changed_memory_is_seen():
+    data = np.arange(1.0, 5.0)
+    unsorted = dg.CSR((data, np.array([2, 0, 0, 1]), np.array([0, 3, 4])), shape=(2, 3))
+    unsorted.canonical()
+    whole = dg.CSR((np.array([3, 4], "i1"), np.arange(2), np.arange(3)), shape=(2, 2))
+    codes = dg.QuantizedSparse(whole, 0.5)
+    data[:] = 9.0
+    with pytest.raises(dg.StaleDataError):
+        dg.quantize(unsorted, "int8")
+    assert codes[:1].dequantize().toarray().tolist() == [[1.5, 0.0]]
+
+
+@pytest.mark.parametrize("scale", ["a", 1j])
+def test_scales_are_real_numbers(scale):
+    codes = dg.CSR(np.eye(2, dtype="i1"))
+    with pytest.raises(dg.DTypeError, match=r"QuantizedSparse: scales"):
+        dg.QuantizedSparse(codes, scale)

@@ -385,3 +385,13 @@ def test_bad_matrices():
     shared[:] = 3
     with raises(dg.StaleDataError, "memory that this array shares was changed"):
         m @ dg.Ragged([np.ones((2, 1))])
+
+
+def test_panels_without_room_are_not_kept(monkeypatch):
+    monkeypatch.setenv("DEEPGEMM_LAYOUT_BYTES", "1000")
+    weights = [dg.quantize(np.full((64, 64), float(g + 1)), "int8") for g in range(3)]
+    tokens = dg.Ragged.from_lengths(np.ones((6, 64), "f4"), [1, 2, 3])
+    for _ in range(2):
+        got = dg.grouped_matmul(tokens, weights)
+        assert got.values[:, 0].tolist() == [64.0, 128.0, 128.0, 192.0, 192.0, 192.0]
+        assert all(w._member is None and not w._layouts.names() for w in weights)

@@ -45,7 +45,11 @@ def member(
     if kept is not None and kept.key == key:
         return kept
     make = _quantized if isinstance(weights, Quantized) else _sparse
-    weights._member = made = make(weights, key, chain)
+    made = make(weights, key, chain)
+    # Panels that found no room among the layouts are not kept here either.
+    names = weights._layouts.names()
+    held = not isinstance(weights, Quantized) or any(name.startswith("panels:") for name in names)
+    weights._member = made if held else None
     return made
 
 
