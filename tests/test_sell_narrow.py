@@ -19,13 +19,6 @@ FLOATS = ("float32", "float16", dg.bfloat16, dg.float8_e5m2)
 pytestmark = pytest.mark.usefixtures("three_threads")
 
 
-def values(name, shape, dtype):
-    if np.dtype(dtype).kind in "iu":
-        limits = np.iinfo(dtype)
-        return np.random.default_rng(3).integers(limits.min, limits.max + 1, shape).astype(dtype)
-    return random_values(name, shape, np.float32).astype(dtype)
-
-
 def many_lengths(generator):
     """Slices of every shape, with empty rows and full ones."""
     return np.nonzero(
@@ -55,7 +48,7 @@ PATTERNS = {
 def array(name, dtype):
     draw, shape = PATTERNS[name]
     rows, columns = draw(np.random.default_rng(5))
-    return dg.CSR(dg.COO((values(name, rows.size, dtype), (rows, columns)), shape=shape))
+    return dg.CSR(dg.COO((random_values(name, rows.size, dtype), (rows, columns)), shape=shape))
 
 
 def compare(A, x, wanted, isa, note="", **options):
@@ -70,7 +63,7 @@ def compare(A, x, wanted, isa, note="", **options):
 def test_float_operands(name, dtype, isa):
     A = array(name, dtype)
     for other in FLOATS:
-        x = values("x", A.shape[1], other)
+        x = random_values("x", A.shape[1], other)
         compare(A, x, reference.matmul(A, x), isa)
         compare(A, x[:, None], reference.matmul(A, x[:, None]), isa)
 
@@ -80,7 +73,7 @@ def test_float_operands(name, dtype, isa):
 @pytest.mark.parametrize("name", ["many lengths", "wide"])
 def test_integers(name, other, isa):
     A = array(name, "int8")
-    x = values("x", A.shape[1], other)
+    x = random_values("x", A.shape[1], other)
     compare(A, x, reference.matmul(A, x), isa)
     compare(A, x, reference.matmul(A, x, dtype="int64"), isa, dtype="int64")
 
@@ -89,12 +82,12 @@ def test_integers(name, other, isa):
 @pytest.mark.parametrize("other", ["float32", "float16"])
 def test_layouts_and_sides(other, layout):
     A = array("many lengths", "float16")
-    x = LAYOUTS[layout](values("x", 90, other))
+    x = LAYOUTS[layout](random_values("x", 90, other))
     compare(A, x, reference.matmul(A, x), ISAS[0], layout)
     out = np.zeros(300, x.dtype)[::2]
     assert dg.matmul(A, x, out=out, kernel=KERNEL) is out
     assert_same(out, reference.matmul(A, x))
-    z = LAYOUTS[layout](values("z", 150, other))
+    z = LAYOUTS[layout](random_values("z", 150, other))
     compare(A.T, z, reference.matmul(A.T, z), ISAS[0], layout)
     assert_same(dg.matmul(z, A, kernel=KERNEL), reference.matmul(z, A))
 
@@ -114,7 +107,7 @@ def test_structural_zeros_and_nonfinite_values():
 
 def test_other_values_take_the_structure():
     A = array("many lengths", "float16")
-    x = values("x", 90, "float16")
+    x = random_values("x", 90, "float16")
     assert_same(dg.matmul(A, x, kernel=KERNEL), reference.matmul(A, x))
     assert "sell:csr" in A._layouts.names()
     B = A.with_data(A.data[::-1].copy())

@@ -20,13 +20,6 @@ COLUMNS = (1, 2, 7, 8, 9, 16, 17, 33, 64, 130)
 pytestmark = pytest.mark.usefixtures("three_threads")
 
 
-def values(name, shape, dtype):
-    if np.dtype(dtype).kind in "iu":
-        limits = np.iinfo(dtype)
-        return np.random.default_rng(3).integers(limits.min, limits.max + 1, shape).astype(dtype)
-    return random_values(name, shape, np.float32).astype(dtype)
-
-
 def rows_of_many_lengths(generator):
     """One tile: rows of all lengths, empty and full ones."""
     return generator.random((37, 53)) < np.linspace(0, 1.1, 37)[:, None]
@@ -47,14 +40,14 @@ PATTERNS = {"one tile": rows_of_many_lengths, "panels": panels}
 @cache
 def array(name, dtype):
     filled = PATTERNS[name](np.random.default_rng(5))
-    dense = np.where(filled, values(name, filled.shape, dtype), np.zeros((), dtype))
+    dense = np.where(filled, random_values(name, filled.shape, dtype), np.zeros((), dtype))
     return dg.CSR(dense.astype(dtype))
 
 
 @cache
 def product(name, dtype, other, columns):
     A = array(name, dtype)
-    X = values("X", (A.shape[1], columns), other)
+    X = random_values("X", (A.shape[1], columns), other)
     return X, reference.matmul(A, X)
 
 
@@ -98,9 +91,9 @@ def test_wide_operands():
     generator = np.random.default_rng(7)
     columns = np.unique(np.concatenate([generator.integers(0, 200_000, 900), [0, 65_535, 65_536, 199_999]]))
     rows = generator.integers(0, 40, columns.size)
-    data = values("wide", columns.size, "float16")
+    data = random_values("wide", columns.size, "float16")
     A = dg.CSR(dg.COO((data, (rows, columns)), shape=(40, 200_000)))
-    X = values("x", (200_000, 9), "float16")
+    X = random_values("x", (200_000, 9), "float16")
     compare(A, X, reference.matmul(A, X), ISAS[0])
 
 
@@ -109,9 +102,9 @@ def test_formats_and_sides(format):
     A = array("panels", "float16").asformat(format)
     X, wanted = product("panels", "float16", "float16", 9)
     compare(A, X, wanted, ISAS[0])
-    Z = values("z", (9, A.shape[0]), "float32")
+    Z = random_values("z", (9, A.shape[0]), "float32")
     assert_same(dg.matmul(Z, A, kernel=KERNEL), reference.matmul(Z, A))
-    Z = values("z", (A.shape[0], 20), "float16")
+    Z = random_values("z", (A.shape[0], 20), "float16")
     assert_same(dg.matmul(A.T, Z, kernel=KERNEL), reference.matmul(A.T, Z))
 
 

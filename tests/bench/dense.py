@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 import numpy as np
 from contenders import figures_of
-from packed_peers import mkl_packed_call, torch_packed_call  # noqa: F401 -- found by their names
+from packed_peers import mkl_packed_call, torch_packed_call
 
 import deepgemm as dg
 from deepgemm.planner import machine as machines
@@ -109,6 +109,17 @@ def any_plan_call(A: np.ndarray, B: np.ndarray) -> Callable[[], object] | None:
     return plan_call(A, B, False) if A.dtype.name == "bfloat16" else None
 
 
+CALLS: dict[str, Callable[[np.ndarray, np.ndarray], Callable[[], object] | None]] = {
+    "numpy": numpy_call,
+    "torch": torch_call,
+    "deepgemm": deepgemm_call,
+    "plan": plan_call,
+    "any_plan": any_plan_call,
+    "mkl_packed": mkl_packed_call,
+    "torch_packed": torch_packed_call,
+}
+
+
 def best_seconds(call: Callable[[], object]) -> float:
     call()
     begin = time.perf_counter()
@@ -131,7 +142,7 @@ def measure(contender: str) -> None:
         for group, shapes in SHAPES.items():
             for shape in shapes:
                 A, B = operands(dtype, shape, 1000 if "1000" in group else 1)
-                call = globals()[f"{contender}_call"](A, B)
+                call = CALLS[contender](A, B)
                 if call is not None:
                     found[f"{dtype} {group} {shape}"] = best_seconds(call)
     print(json.dumps(found))
@@ -195,7 +206,7 @@ def _geometric_mean(values: tuple[float | None, ...]) -> str:
 
 if __name__ == "__main__":
     what = sys.argv[1] if len(sys.argv) > 1 else "speed"
-    if what in CONTENDERS + PACKED:
+    if what in CALLS:
         measure(what)
     else:
         {"errors": errors, "speed": speed, "packed": packed}[what]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 import pickle
 
 import numpy as np
@@ -286,7 +287,7 @@ def test_ragged_matrix_type():
     with pytest.raises(TypeError, match="unhashable"):
         hash(m)
     with pytest.raises(TypeError, match=r"compared by .equals\(\)"):
-        m == m.copy()  # noqa: B015
+        operator.eq(m, m.copy())
     with pytest.raises(IndexError, match=r"one index chooses segments; m\[i\]\[row, column\]"):
         m[0, 1]
 

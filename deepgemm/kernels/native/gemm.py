@@ -71,6 +71,36 @@ def packing_seconds(problem: Problem, machine: Machine, nbytes: float, threads: 
     return 0.0 if min(m, n) <= LEAST_PACKED else machine.read(2 * nbytes, 2 * nbytes, threads)
 
 
+def packed_cost(
+    problem: Problem,
+    machine: Machine,
+    once: float,
+    threads: int,
+    sizes: tuple[int, int],
+    kept: bool,
+) -> Cost:
+    """Return the cost of a product that packs both operands: in each call, or the fixed one once if `kept`.
+
+    Parameters
+    ----------
+    problem : Problem
+    machine : Machine
+    once : float
+        Seconds of a call without the packing.
+    threads : int
+    sizes : tuple of int
+        Bytes of the left and of the right operand when packed.
+    kept : bool
+        Whether the packed fixed operand is a layout.
+    """
+    fixed, other = sizes if problem.fixed == "left" else sizes[::-1]
+    once += packing_seconds(problem, machine, other, threads)
+    packing = packing_seconds(problem, machine, fixed, threads)
+    if kept:
+        return Cost(once, packing, WORKSPACE * threads, fixed, threads, "packed")
+    return Cost(once + packing, 0.0, WORKSPACE * threads, 0, threads)
+
+
 class Gemm(Kernel):
     """Register-tiled product that starts each block of K from C, so every chain stays whole.
 
@@ -107,18 +137,16 @@ class Gemm(Kernel):
             problem, machine, m * n, lambda count: gemm_seconds(problem, machine, isa, count)
         )
         once += model.call_seconds(problem, machine, () if reads_storage(problem) else problem.casts)
-        left, right = m * k * size, k * n * size
-        fixed, other = (left, right) if problem.fixed == "left" else (right, left)
-        once += packing_seconds(problem, machine, other, threads)
+        sizes = (m * k * size, k * n * size)
         if problem.sparse_sides:
-            name, conversion, nbytes = operand.conversion(problem, machine, "row", "dense")
             # The dense copy is packed in every call; the other operand is looked through for inf and nan.
-            once += packing_seconds(problem, machine, fixed, threads) + machine.read(other, other, threads)
-            return Cost(once, conversion, WORKSPACE * threads, nbytes, threads, name)
-        packing = packing_seconds(problem, machine, fixed, threads)
-        if problem.reuse is not None and not _thin(problem):
-            return Cost(once, packing, WORKSPACE * threads, fixed, threads, "packed")
-        return Cost(once + packing, 0.0, WORKSPACE * threads, 0, threads)
+            name, conversion, nbytes = operand.conversion(problem, machine, "row", "dense")
+            other = sizes[problem.fixed == "left"]
+            once += machine.read(other, other, threads)
+            each = packed_cost(problem, machine, once, threads, sizes, kept=False)
+            return each._replace(conversion=conversion, layout_bytes=nbytes, layout=name)
+        kept = problem.reuse is not None and not _thin(problem)
+        return packed_cost(problem, machine, once, threads, sizes, kept)
 
     def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
         if problem.sparse_sides:

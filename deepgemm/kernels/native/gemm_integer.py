@@ -65,13 +65,8 @@ class GemmIntegers(Kernel):
 
         once, threads = model.best_threads(problem, machine, m * n, seconds)
         once += model.call_seconds(problem, machine, ())
-        left, right = m * k, k * n
-        fixed, other = (left, right) if problem.fixed == "left" else (right, left)
-        once += gemm.packing_seconds(problem, machine, other, threads)
-        packing = gemm.packing_seconds(problem, machine, fixed, threads)
-        if problem.reuse is not None:
-            return Cost(once, packing, gemm.WORKSPACE * threads, fixed, threads, "packed")
-        return Cost(once + packing, 0.0, gemm.WORKSPACE * threads, 0, threads)
+        kept = problem.reuse is not None
+        return gemm.packed_cost(problem, machine, once, threads, (m * k, k * n), kept)
 
     def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
         if problem.kept_stack:
