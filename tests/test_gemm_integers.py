@@ -14,7 +14,18 @@ from deepgemm.errors import UnsupportedError
 ISAS = _core.cpu_info()["usable"]
 PAIRS = list(itertools.product((np.int8, np.uint8), repeat=2))
 # Around groups of four, vectors, panels, tiles and blocks of the inner index.
-SHAPES = [(1, 1, 1), (2, 0, 3), (0, 4, 2), (1, 5, 3), (7, 33, 17), (40, 70, 65), (3, 602, 90), (33, 2049, 5)]
+SHAPES = [(1, 1, 1), (2, 0, 3), (0, 4, 2), (1, 5, 3), (7, 33, 17), (40, 70, 65), (33, 2049, 5)]
+# Few rows, or columns: around vectors, the rows that a stream takes at a time, and its blocks of columns.
+FEW = [
+    (1, 16, 64),
+    (2, 17, 63),
+    (3, 602, 90),
+    (4, 31, 2113),
+    (1, 1030, 129),
+    (65, 130, 4),
+    (500, 3, 2),
+    (4, 64, 3),
+]
 
 
 def integers(shape: tuple[int, ...], dtype: type, seed: int) -> np.ndarray:
@@ -31,7 +42,7 @@ def placements(array: np.ndarray) -> list[np.ndarray]:
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize(("left", "right"), PAIRS, ids=lambda dtype: dtype.__name__)
 def test_products_equal_the_reference(left, right, isa):
-    for m, k, n in SHAPES:
+    for m, k, n in SHAPES + FEW:
         A, B = integers((m, k), left, 1), integers((k, n), right, 2)
         wanted = reference.matmul(A, B)
         for X, W in zip(placements(A), placements(B), strict=True):
@@ -69,6 +80,18 @@ def test_threads_and_strips_leave_no_trace(threads):
     testing.assert_same(dg.matmul(A, B, threads=threads), wanted)
     testing.assert_same(dg.plan(A, B, fixed="right", reuse=100, threads=threads)(A), wanted)
     testing.assert_same(dg.plan(A, B, fixed="left", reuse=100, threads=threads)(B), wanted)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("shape", [(1, 3000, 900), (4, 5003, 70), (3, 65, 9001), (800, 2500, 2)])
+def test_few_rows_on_threads(shape, isa):
+    m, k, n = shape
+    for left, right in PAIRS:
+        A, B = integers((m, k), left, 1), integers((k, n), right, 2)
+        wanted = A.astype(np.int32) @ B.astype(np.int32)
+        for W, threads in itertools.product((B, np.asfortranarray(B)), (1, 2, 3)):
+            got = dg.matmul(A, W, threads=threads, kernel=f"gemm_integers@{isa}")
+            testing.assert_same(got, wanted)
 
 
 def test_the_planner_takes_it():

@@ -23,10 +23,19 @@ constexpr std::size_t kMostAxes = 64;  // of NumPy's arrays
 // Multiply-adds up to which a product of two matrices is not looked at by the planner: to look for zeros in
 // operands takes a hundredth of the time of a larger one, and there is nothing else to choose.
 constexpr std::int64_t kMostUnplanned = std::int64_t{1} << 24;
-// The same for narrow operands, where there are kernels to choose from: a plan takes as long as so many.
+// The same for half precision with few rows, where there are kernels to choose from: a plan takes as long as
+// so many. With more rows, and for 8-bit integers, there is one kernel, and nobody looks for zeros.
 constexpr std::int64_t kMostUnplannedNarrow = std::int64_t{1} << 19;
+constexpr std::int64_t kMostNarrowRows = 32;  // of gemm_narrow
 // Below this many multiply-adds a kernel is over sooner than another thread could take the interpreter.
 constexpr std::int64_t kLeastReleased = std::int64_t{1} << 14;
+
+// Multiply-adds up to which a product of two matrices needs no planner.
+std::int64_t most_unplanned(const GemmTypes& types, std::int64_t rows, std::int64_t cols) {
+  if (types.chain == types.left) return kMostUnplanned;
+  const bool planned = types.chain == DType::f32 && (rows <= kMostNarrowRows || cols == 1);
+  return planned ? kMostUnplannedNarrow : std::numeric_limits<std::int64_t>::max();
+}
 
 // How `left @ right` is laid out, by the rules of numpy.matmul.
 struct Arranged {
@@ -227,7 +236,7 @@ PyObject* multiply_plain(PyObject*, PyObject* const* args, Py_ssize_t count) {
     const std::optional<GemmTypes> types = plain_types(a_dtype, b_dtype, arranged.left.first.cols);
     if (!types) Py_RETURN_NOTIMPLEMENTED;
     const bool stacked = !arranged.left.axes.empty();
-    const std::int64_t most = types->chain == a_dtype ? kMostUnplanned : kMostUnplannedNarrow;
+    const std::int64_t most = most_unplanned(*types, arranged.left.first.rows, arranged.right.first.cols);
     if ((!stacked && arranged.work > most) || environment_asks()) Py_RETURN_NOTIMPLEMENTED;
     static const Isa isa = best_isa();
     const bool given = args[2] != Py_None;

@@ -67,6 +67,8 @@ struct GemmPackArgs {
   // gemm_pack_scaled: the operand, in place of `source`, and the row and column where this part begins.
   const GemmScaling* scaling = nullptr;
   std::int64_t row = 0, col = 0;
+  // gemm_group_right: where what a raised A leaves out of the sums of these columns goes, or null.
+  std::int32_t* starts = nullptr;
 };
 
 // Integer chains sum products of groups of so many 8-bit elements along k; depths and their strides count
@@ -102,8 +104,10 @@ struct GemmBlockArgs {
   std::int64_t packed_b_offset;  // where in it the stretch begins
   std::int64_t row_tasks;
   std::int64_t col_tasks;
-  std::int64_t own_a_bytes;  // where in the workspace the packed panels of B begin
-  // What sums of integers begin with, besides zero: one for each row of C and one for each column; or null.
+  std::int64_t own_a_bytes;       // where in the workspace the packed panels of B begin
+  std::int64_t own_starts_bytes;  // before them, of what their columns begin with
+  // What is added to sums of integers where the first stretch begins, one number for each row of C, and where
+  // this one begins, one for each column; or null.
   const std::int32_t* start_rows;
   const std::int32_t* start_cols;
   // After the last stretch each task finishes what it has computed; null: nothing follows.
@@ -133,12 +137,11 @@ struct GemmSumsArgs {
   std::int64_t* sums;
 };
 
-// gemm_finish does rows [begin, end): to (+)= from + kRaise * row_sums - kRaise * col_sums.
+// gemm_finish does rows [begin, end): to (+)= from + kRaise * row_sums.
 struct GemmFinishArgs {
   DenseView from;                // int32, rows contiguous
   DenseView to;                  // int64
   const std::int64_t* row_sums;  // of A; null if B was not lowered
-  const std::int64_t* col_sums;  // of B as it was packed; null if A was not raised
   bool add;
 };
 

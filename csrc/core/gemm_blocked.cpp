@@ -43,6 +43,7 @@ struct Schedule {
   std::int64_t shared_budget = 0, shared_bytes = 0, own_a_bytes = 0, own_bytes = 0;
   int threads = 1;
   bool share_a = false, share_b = false;
+  std::int64_t starts_bytes = 0;  // of what the columns of B begin with, before B as it is packed
   GemmDirect direct = GemmDirect::no;
 
   Schedule(std::int64_t m, std::int64_t n, std::int64_t k, const GemmTypes& types, Isa isa, int most_threads,
@@ -93,9 +94,12 @@ struct Schedule {
     }
     const std::int64_t stage_panels = ceil_div(stage_cols, blocking.panel);
     if (share_a) shared_bytes = m * stage_depth * size;
-    if (share_b) shared_bytes = stage_panels * blocking.panel * stage_depth * size;
+    const bool raised = types.chain == DType::i32 && types.left == DType::i8;
+    if (packs_b && raised) starts_bytes = (share_b ? stage_panels : strip_panels) * blocking.panel * size;
+    if (share_b) shared_bytes = starts_bytes + stage_panels * blocking.panel * stage_depth * size;
     shared_bytes = round_up(shared_bytes, 64);
     if (!share_a) own_a_bytes = round_up(ceil_div(tiles, row_tasks) * tile_rows * depth_block * size, 64);
+    if (packs_b && !share_b) own_a_bytes += starts_bytes;
     own_bytes = own_a_bytes;
     if (packs_b && !share_b) {
       own_bytes += std::min(strip_panels, panels) * blocking.panel * depth_block * size;
@@ -190,12 +194,13 @@ Status multiply_blocked(const GemmRequest& request, const DenseView& a, const De
   args.row_tasks = s.row_tasks;
   args.own_a_bytes = s.own_a_bytes;
   args.packed_a = s.share_a ? shared : nullptr;
+  args.own_starts_bytes = s.share_b ? 0 : s.starts_bytes;
+  auto* const starts = reinterpret_cast<std::int32_t*>(s.starts_bytes > 0 ? shared : nullptr);
 
   for (std::int64_t col = 0; col < n; col += s.stage_cols) {
     const std::int64_t cols = std::min(s.stage_cols, n - col);
     args.c = window(c, 0, m, col, cols, s.size);
     args.col_tasks = std::min(s.col_tasks, ceil_div(cols, s.blocking.panel));
-    args.start_cols = request.start_cols != nullptr ? request.start_cols + col : nullptr;
     if (ending != nullptr) {
       args.ending = {args.c, window(ending->to, 0, m, col, cols, ending->to_size),
                      ending->terms.from(0, col, s.size)};
@@ -212,6 +217,7 @@ Status multiply_blocked(const GemmRequest& request, const DenseView& a, const De
         args.packed_b = offset(packed.matrix->data(), packed.col * packed.matrix->rows(), s.size);
         args.packed_b_depth = packed.matrix->rows();
         args.packed_b_offset = packed.row + k0;
+        args.start_cols = request.start_cols != nullptr && k0 == 0 ? request.start_cols + col : nullptr;
       } else {
         args.b = window(b, k0, depth, col, cols, b_size);
         args.scaled_row = packed.row + k0;
@@ -223,12 +229,14 @@ Status multiply_blocked(const GemmRequest& request, const DenseView& a, const De
                  s.threads);
       }
       if (s.share_b) {
-        args.packed_b = shared;
+        args.start_cols = starts;
+        args.packed_b = shared + s.starts_bytes;
         args.packed_b_depth = depth;
-        pack_all(kernels.pack_right,
-                 {args.b.data, cols, b.col_stride, depth, b.row_stride, s.blocking.panel, s.strip_panels,
-                  shared, args.elements, args.scaling, args.scaled_row, args.scaled_col},
-                 s.threads);
+        pack_all(
+            kernels.pack_right,
+            {args.b.data, cols, b.col_stride, depth, b.row_stride, s.blocking.panel, s.strip_panels,
+             shared + s.starts_bytes, args.elements, args.scaling, args.scaled_row, args.scaled_col, starts},
+            s.threads);
       }
       parallel::run(s.threads, args.row_tasks * args.col_tasks, [&](std::int64_t task, int thread) {
         kernels.block.run(&args, task, task + 1, thread, shared + s.shared_bytes + thread * s.own_bytes);

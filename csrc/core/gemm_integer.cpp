@@ -3,6 +3,7 @@
 
 #include "core/cpu.h"
 #include "core/gemm_blocked.h"
+#include "core/integer_rows.h"
 #include "core/parallel.h"
 #include "core/workspace.h"
 
@@ -38,7 +39,8 @@ void sum_columns(const DenseView& b, DType stored, Isa highest, int threads, std
   });
 }
 
-// One product with all that its strips share; an int64 result is summed over stretches of kSafeDepth.
+// One product with all that its strips share; an int64 result is summed over stretches of kSafeDepth. What
+// raising leaves out is where their sums begin; what lowering does may exceed 32 bits and then comes last.
 class IntegerProduct {
  public:
   IntegerProduct(const DenseView& a, const DenseView& b, const PackedIntegers* packed, const DenseView& c,
@@ -56,35 +58,32 @@ class IntegerProduct {
   Status run() { return out_size_ == 4 ? whole() : in_stretches(); }
 
  private:
-  // What raising and lowering leave out is known before the product: sums of 32 bits begin there.
+  // What lowering leaves out is known before the product: sums of 32 bits begin there.
   Status whole() {
     const std::size_t lines = static_cast<std::size_t>(c_.rows + c_.cols);
-    const Workspace memory(lines * (sizeof(std::int64_t) + sizeof(std::int32_t)));
+    const Workspace memory(static_cast<std::size_t>(c_.rows) * sizeof(std::int64_t) +
+                           lines * sizeof(std::int32_t));
     if (memory.data() == nullptr) return Status::no_memory;
     row_sums_ = static_cast<std::int64_t*>(memory.data());
-    col_sums_ = row_sums_ + c_.rows;
+    auto* const start_rows = reinterpret_cast<std::int32_t*>(row_sums_ + c_.rows);
+    start_cols_ = start_rows + c_.rows;
     sum(0, a_.cols);
-    auto* const starts = reinterpret_cast<std::int32_t*>(col_sums_ + c_.cols);
-    // They wrap, as the sums do on their way.
-    const auto fill = [](const std::int64_t* sums, std::int64_t count, std::int64_t factor,
-                         std::int32_t* to) {
-      for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<std::int32_t>(factor * sums[i]);
-      return to;
-    };
-    if (lowered_) request_.start_rows = fill(row_sums_, c_.rows, kRaise, starts);
-    if (raised_) request_.start_cols = fill(col_sums_, c_.cols, -kRaise, starts + c_.rows);
+    if (lowered_) {
+      for (std::int64_t i = 0; i < c_.rows; ++i) start_rows[i] = wrapped(kRaise * row_sums_[i]);
+      request_.start_rows = start_rows;
+    }
     return stretch(0, c_.rows, 0, c_.cols, 0, a_.cols, c_);
   }
 
   Status in_stretches() {
     const GemmStrips strips(c_, packed_ != nullptr);
     const std::int64_t size = sizeof(std::int32_t);
-    const Workspace memory(static_cast<std::size_t>(strips.rows * strips.cols * size) +
-                           static_cast<std::size_t>(c_.rows + c_.cols) * sizeof(std::int64_t));
+    const Workspace memory(static_cast<std::size_t>(c_.rows) * sizeof(std::int64_t) +
+                           static_cast<std::size_t>((strips.rows * strips.cols + c_.cols) * size));
     if (memory.data() == nullptr) return Status::no_memory;
     row_sums_ = static_cast<std::int64_t*>(memory.data());
-    col_sums_ = row_sums_ + c_.rows;
-    void* const buffer = col_sums_ + c_.cols;
+    start_cols_ = reinterpret_cast<std::int32_t*>(row_sums_ + c_.rows);
+    void* const buffer = start_cols_ + c_.cols;
     for (std::int64_t k = 0; k == 0 || k < a_.cols; k += kSafeDepth) {
       const std::int64_t depth = std::min(kSafeDepth, a_.cols - k);
       sum(k, depth);
@@ -103,38 +102,36 @@ class IntegerProduct {
   }
 
   Status stretch(std::int64_t row, std::int64_t rows, std::int64_t col, std::int64_t cols, std::int64_t k,
-                 std::int64_t depth, const DenseView& c) const {
+                 std::int64_t depth, const DenseView& c) {
     const DenseView a = grouped_left(window(a_, row, rows, k, depth, 1));
     if (packed_ != nullptr) {
+      if (raised_) request_.start_cols = start_cols_ + col;
       return multiply_blocked(request_, a, {}, {&packed_->groups(), k / kGroup, col}, c, depth);
     }
     return multiply_blocked(request_, a, grouped_right(window(b_, k, depth, col, cols, 1)), {}, c, depth);
   }
 
+  // Sums wrap, as those of the product do on their way.
+  static std::int32_t wrapped(std::int64_t sum) { return static_cast<std::int32_t>(sum); }
+
   void sum(std::int64_t k, std::int64_t depth) {
-    const Isa isa = request_.kernels.block.isa;
     if (lowered_) {
-      sum_columns(window(a_, 0, a_.rows, k, depth, 1).transposed(), request_.types.left, isa,
-                  request_.threads, row_sums_);
+      sum_columns(window(a_, 0, a_.rows, k, depth, 1).transposed(), request_.types.left,
+                  request_.kernels.block.isa, request_.threads, row_sums_);
     }
-    if (!raised_) return;
-    if (packed_ != nullptr) {
-      std::fill_n(col_sums_, c_.cols, 0);
+    if (!raised_ || packed_ == nullptr) return;
+    for (std::int64_t j = 0; j < c_.cols; ++j) {
+      std::int64_t sum = lowered_ ? -kRaise * depth : 0;  // of B as it was packed
       for (std::int64_t at = k; at < k + depth; at += kSafeDepth) {
-        const std::int64_t* sums = packed_->sums() + at / kSafeDepth * c_.cols;
-        for (std::int64_t j = 0; j < c_.cols; ++j) col_sums_[j] += sums[j];
+        sum += packed_->sums()[at / kSafeDepth * c_.cols + j];
       }
-    } else {
-      sum_columns(window(b_, k, depth, 0, b_.cols, 1), request_.types.right, isa, request_.threads,
-                  col_sums_);
+      start_cols_[j] = wrapped(-kRaise * sum);
     }
-    // Of B as it was packed.
-    for (std::int64_t j = 0; lowered_ && j < c_.cols; ++j) col_sums_[j] -= kRaise * depth;
   }
 
   void finish(const DenseView& strip, std::int64_t row, std::int64_t col, bool add) const {
     const GemmFinishArgs args{strip, window(c_, row, strip.rows, col, strip.cols, out_size_),
-                              lowered_ ? row_sums_ + row : nullptr, raised_ ? col_sums_ + col : nullptr, add};
+                              lowered_ ? row_sums_ + row : nullptr, add};
     const std::int64_t m = strip.rows, work = m * strip.cols;
     const std::int64_t tasks = std::min(parallel::task_count(request_.threads, work, kFinishedPerTask), m);
     parallel::run(request_.threads, tasks, [&](std::int64_t task, int thread) {
@@ -150,7 +147,7 @@ class IntegerProduct {
   const std::int64_t out_size_;
   const bool lowered_, raised_;  // B and A as they are packed
   std::int64_t* row_sums_ = nullptr;
-  std::int64_t* col_sums_ = nullptr;
+  std::int32_t* start_cols_ = nullptr;  // of a packed B: tasks that pack it find their own
 };
 
 }  // namespace
@@ -159,6 +156,11 @@ Status gemm_integers(const DenseView& a, const DenseView& b, const DenseView& c,
                      Isa highest, int threads) {
   if (c.rows == 0 || c.cols == 0) return Status::ok;
   const Isa isa = gemm_isa(DType::i32, highest);
+  if (serves_integer_rows(b, c, types)) return gemm_integer_rows(a, b, c, types, isa, threads);
+  if (serves_integer_rows(a.transposed(), c.transposed(), types)) {
+    return gemm_integer_rows(b.transposed(), a.transposed(), c.transposed(), types.transposed(), isa,
+                             threads);
+  }
   if (better_transposed(c, a.cols / kGroup, gemm_blocking(isa, DType::i32).lanes)) {
     return IntegerProduct(b.transposed(), a.transposed(), nullptr, c.transposed(), types.transposed(), isa,
                           threads)

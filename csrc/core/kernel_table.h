@@ -22,6 +22,10 @@ enum class KernelId : std::uint8_t {
   gemm_block_vnni,  // the same panels of integers, with the instruction for them
   gemm_group_left,  // packs of 8-bit elements in groups along k
   gemm_group_right,
+  integer_streams,  // a few rows of 8-bit integers times a matrix whose columns are adjacent
+  integer_streams_vnni,
+  integer_dots,  // the same, rows of the matrix being adjacent
+  integer_dots_vnni,
   gemm_block_pairs,  // tiles over pairs of bfloat16 numbers along k
   gemm_pair_left,    // packs of them
   gemm_pair_right,

@@ -78,7 +78,11 @@ class Block {
         tiles_(part((args.c.rows + h_ - 1) / h_, task % args.row_tasks, args.row_tasks)),
         panels_(part((args.c.cols + kPanel - 1) / kPanel, task / args.row_tasks, args.col_tasks)),
         own_a_(static_cast<T*>(workspace)),
-        own_b_(reinterpret_cast<T*>(static_cast<char*>(workspace) + args.own_a_bytes)) {}
+        own_b_(reinterpret_cast<T*>(static_cast<char*>(workspace) + args.own_a_bytes)) {
+    if (args.own_starts_bytes > 0) {
+      own_starts_ = reinterpret_cast<int32_t*>(reinterpret_cast<char*>(own_b_) - args.own_starts_bytes);
+    }
+  }
 
   void run() {
     const int64_t depth = args_.a.cols;
@@ -139,7 +143,8 @@ class Block {
                             args_.elements - kGroup * k0_,
                             args_.scaling,
                             args_.scaled_row + k0_,
-                            args_.scaled_col + panel * kPanel};
+                            args_.scaled_col + panel * kPanel,
+                            own_starts_};
     args_.pack_right(&pack, 0, panels, 0, nullptr);
     strip_ = panel;
   }
@@ -183,7 +188,7 @@ class Block {
     if (panels == 3) panels = 4;
     point_at_b(panel, tile);
     tile.start_rows = nullptr;
-    tile.start_cols = args_.start_cols != nullptr ? args_.start_cols + panel * kPanel : nullptr;
+    tile.start_cols = starts_of(panel);
     for (int64_t t = tiles_.begin; t < tiles_.end; ++t) {
       tile.a = a_tile(t);
       tile.c = static_cast<T*>(c.data) + E * (t * h_ * c.row_stride + panel * kPanel * c.col_stride);
@@ -195,6 +200,12 @@ class Block {
         buffered_tile<Kind>(rows_of(t), panels, args_, tile);
       }
     }
+  }
+
+  // What the columns of a panel begin this block with.
+  const int32_t* starts_of(int64_t panel) const {
+    if (own_starts_ != nullptr) return own_starts_ + (panel - strip_) * kPanel;
+    return args_.start_cols != nullptr && k0_ == 0 ? args_.start_cols + panel * kPanel : nullptr;
   }
 
   // A strip of B by its rows, for a few rows of A.
@@ -234,6 +245,7 @@ class Block {
   const Range tiles_, panels_;
   T* const own_a_;
   T* const own_b_;
+  int32_t* own_starts_ = nullptr;
   int64_t k0_ = 0, kc_ = 0, strip_ = 0;
 };
 

@@ -26,10 +26,26 @@ struct Integer : Tiles<T> {
 
 // ---- packing: 8-bit elements where they stand, groups of four along k as 32-bit words in panels ------
 
+// What a raised A leaves out of the sums of a panel's two vectors of columns.
+inline void find_starts(const uint32_t* panel, int64_t depth, int32_t* starts) {
+  using V = Simd<int32_t>;
+  constexpr int W = V::width;
+  const V::vec ones = V::set1(0x01010101);
+  V::vec sums[2] = {V::zero(), V::zero()};
+  const int32_t* words = reinterpret_cast<const int32_t*>(panel);
+  for (int64_t g = 0; g < depth; ++g, words += 2 * W) {
+    for (int v = 0; v < 2; ++v) sums[v] = V::fma(ones, V::load(words + v * W), sums[v]);
+  }
+  for (int v = 0; v < 2; ++v) V::store(starts + v * W, sums[v]);
+  for (int j = 0; j < 2 * W; ++j) {
+    starts[j] = static_cast<int32_t>(static_cast<uint32_t>(-kRaise) * static_cast<uint32_t>(starts[j]));
+  }
+}
+
 // Flip is 0x80 where the sign bit is to be turned over.
 template <uint8_t Flip>
-void group_panels(const WordSource<uint8_t>& from, int64_t count, int64_t width, int64_t depth,
-                  uint32_t* to) {
+void group_panels(const WordSource<uint8_t>& from, int64_t count, int64_t width, int64_t depth, uint32_t* to,
+                  int32_t* starts) {
   word_panels(from, count, width, depth, to, [&](uint32_t* panel, int64_t whole) {
     if constexpr (Flip != 0) {
       for (int64_t i = 0; i < width * whole; ++i) panel[i] ^= 0x01010101u * Flip;
@@ -38,6 +54,9 @@ void group_panels(const WordSource<uint8_t>& from, int64_t count, int64_t width,
       const uint32_t mask = word_at(flips, 1, from.elements - 4 * whole);
       for (int64_t i = width * whole; i < width * depth; ++i) panel[i] ^= mask;
     }
+    if (starts == nullptr) return;
+    find_starts(panel, depth, starts);
+    starts += width;
   });
 }
 
@@ -53,7 +72,8 @@ void gemm_group(const void* raw, int64_t begin, int64_t end, int, void*) {
                                    args.across_stride, args.depth_stride / kGroup, args.elements};
     // The last panel of a left operand is as narrow as what is left of it.
     group_panels<kFlip>(from, count, Left ? count : args.width, args.depth,
-                        static_cast<uint32_t*>(args.packed) + at * args.depth);
+                        static_cast<uint32_t*>(args.packed) + at * args.depth,
+                        args.starts != nullptr ? args.starts + at : nullptr);
   }
 }
 
@@ -94,8 +114,7 @@ inline void gemm_finish(const void* raw, int64_t begin, int64_t end, int, void*)
     int64_t* to = static_cast<int64_t*>(args.to.data) + i * args.to.row_stride;
     const int64_t stride = args.to.col_stride, row = args.row_sums != nullptr ? kRaise * args.row_sums[i] : 0;
     for (int64_t j = 0; j < args.to.cols; ++j) {
-      const int64_t col = args.col_sums != nullptr ? kRaise * args.col_sums[j] : 0;
-      to[j * stride] = (args.add ? to[j * stride] : 0) + from[j] + row - col;
+      to[j * stride] = (args.add ? to[j * stride] : 0) + from[j] + row;
     }
   }
 }

@@ -63,8 +63,8 @@ void real_tile(const Tile<T>& tile) {
     for (int v = 0; v < NV; ++v) {
       acc[r][v] = tile.first ? V::zero() : load(tile.c + r * tile.c_stride + v * W, v);
       if constexpr (kStarts<T>) {
-        if (tile.first && tile.start_cols != nullptr) {
-          acc[r][v] = load(reinterpret_cast<const T*>(tile.start_cols) + v * W, v);
+        if (tile.start_cols != nullptr) {
+          acc[r][v] = V::add(acc[r][v], load(reinterpret_cast<const T*>(tile.start_cols) + v * W, v));
         }
         if (tile.first && tile.start_rows != nullptr) {
           acc[r][v] = V::add(acc[r][v], V::set1(static_cast<T>(tile.start_rows[r])));

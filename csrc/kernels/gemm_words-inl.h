@@ -89,13 +89,18 @@ DG_INLINE void interleave(const uint8_t* row, int64_t along, uint32_t* to) {
 }
 #endif
 
+// Of a row only a piece is read at a time, too short for the hardware to see the next ones coming.
+constexpr int64_t kWordsAhead = 4;
+
 // Lines side by side in the source's rows, which are read once, in order, for all panels.
 template <class T>
 void words_rows(const WordSource<T>& from, int64_t count, int64_t width, int64_t depth, int64_t whole,
                 uint32_t* to) {
   for (int64_t g = 0; g < whole; ++g) {
     const T* row = from.data + kInWord<T> * g * from.along;
+    const T* ahead = row + kWordsAhead * kInWord<T> * from.along;
     for (int64_t p = 0; p < count; p += width) {
+      for (int64_t i = 0; i < kInWord<T>; ++i) DG_PREFETCH(ahead + i * from.along + p);
       uint32_t* there = to + p * depth + g * width;
       const int64_t lines = min64(width, count - p);
       int64_t i = 0;

@@ -27,7 +27,20 @@ struct Integers {
   static void store(T* p, vec a) { _mm512_storeu_si512(p, a); }
   static void store_n(T* p, vec a, int n) { _mm512_mask_storeu_epi32(p, first(n), a); }
   static vec add(vec a, vec b) { return _mm512_add_epi32(a, b); }
+  static vec turned(vec a, vec bits) { return _mm512_xor_si512(a, bits); }
 };
+
+// Rows of 64 bytes become vectors of words of four bytes, one of each row: vector q has, in its part p of
+// 16 bytes, columns 16 p + 4 q to 16 p + 4 q + 3.
+template <class T>
+inline void interleave_bytes(__m512i (&rows)[4]) {
+  const __m512i low = _mm512_unpacklo_epi8(rows[0], rows[1]), high = _mm512_unpackhi_epi8(rows[0], rows[1]);
+  const __m512i low2 = _mm512_unpacklo_epi8(rows[2], rows[3]), high2 = _mm512_unpackhi_epi8(rows[2], rows[3]);
+  rows[0] = _mm512_unpacklo_epi16(low, low2);
+  rows[1] = _mm512_unpackhi_epi16(low, low2);
+  rows[2] = _mm512_unpacklo_epi16(high, high2);
+  rows[3] = _mm512_unpackhi_epi16(high, high2);
+}
 
 template <>
 struct Simd<int32_t> : Integers<int32_t> {
@@ -69,6 +82,7 @@ struct Simd<int32_t> {
   static void store(int32_t* p, vec a) { _mm256_storeu_si256(reinterpret_cast<vec*>(p), a); }
   static void store_n(int32_t* p, vec a, int n) { _mm256_maskstore_epi32(p, Simd<float>::first(n), a); }
   static vec add(vec a, vec b) { return _mm256_add_epi32(a, b); }
+  static vec turned(vec a, vec bits) { return _mm256_xor_si256(a, bits); }
   static vec fma(vec a, vec b, vec c) {
     const vec a_even = _mm256_and_si256(a, _mm256_set1_epi16(0xff)), a_odd = _mm256_srli_epi16(a, 8);
     const vec b_even = _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8), b_odd = _mm256_srai_epi16(b, 8);
@@ -76,6 +90,17 @@ struct Simd<int32_t> {
     return _mm256_add_epi32(c, _mm256_madd_epi16(a_odd, b_odd));
   }
 };
+
+// As for AVX-512, rows of 32 bytes.
+template <class T>
+inline void interleave_bytes(__m256i (&rows)[4]) {
+  const __m256i low = _mm256_unpacklo_epi8(rows[0], rows[1]), high = _mm256_unpackhi_epi8(rows[0], rows[1]);
+  const __m256i low2 = _mm256_unpacklo_epi8(rows[2], rows[3]), high2 = _mm256_unpackhi_epi8(rows[2], rows[3]);
+  rows[0] = _mm256_unpacklo_epi16(low, low2);
+  rows[1] = _mm256_unpackhi_epi16(low, low2);
+  rows[2] = _mm256_unpacklo_epi16(high, high2);
+  rows[3] = _mm256_unpackhi_epi16(high, high2);
+}
 
 #else
 
@@ -96,6 +121,7 @@ struct Simd<int32_t> {
   static vec add(vec a, vec b) {
     return static_cast<int32_t>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));  // wraps, as vectors do
   }
+  static vec turned(vec a, vec bits) { return a ^ bits; }
   static vec fma(vec a, vec b, vec c) {
     uint8_t left[4];
     int8_t right[4];
@@ -106,6 +132,17 @@ struct Simd<int32_t> {
     return static_cast<int32_t>(sum);
   }
 };
+
+// Rows of four bytes become words of columns.
+template <class T>
+inline void interleave_bytes(int32_t (&rows)[4]) {
+  uint8_t from[4][4], to[4][4];
+  memcpy(from, rows, sizeof from);
+  for (int i = 0; i < 4; ++i) {
+    for (int j = 0; j < 4; ++j) to[j][i] = from[i][j];
+  }
+  memcpy(rows, to, sizeof to);
+}
 
 #endif
 

@@ -62,11 +62,23 @@ def test_stacks():
         testing.assert_same(plain(A, B), reference.matmul_stack(A, B))
 
 
+def test_where_there_is_one_kernel_size_does_not_matter():
+    for dtype in ("int8", "uint8", "float16", dtypes.bfloat16):
+        A, B = testing.random_values("A", (90, 400), dtype), testing.random_values("B", (400, 300), dtype)
+        got = plain(A, B)
+        testing.assert_same(got, reference.matmul(A, B))
+        planned = dg.plan(A, B, fixed="right")
+        assert planned.kernel in ("gemm_integers", "gemm_packed")
+        testing.assert_same(planned(A), got)
+
+
 def test_what_goes_the_long_way():
     half = np.ones((4, 4), np.float16)
     swapped = half.astype(half.dtype.newbyteorder())
-    big = np.ones((256, 256), np.float16)
-    for left, right in ((half, half.astype("f4")), (swapped, half), (big, big), (half > 0, half > 0)):
+    few, big = np.ones((8, 512), np.float16), np.ones((512, 512), np.float16)  # several kernels serve these
+    wide = np.ones((300, 300), np.float32)
+    pairs = [(half, half.astype("f4")), (swapped, half), (few, big), (half > 0, half > 0), (wide, wide)]
+    for left, right in pairs:
         assert _core.multiply_plain(left, right, None) is NotImplemented
         testing.assert_same(dg.matmul(left, right), reference.matmul(left, right))
     wrong = np.empty((4, 4), np.float32)
