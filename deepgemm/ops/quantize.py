@@ -254,9 +254,11 @@ def matrix(op: str, x: npt.ArrayLike) -> Array:
     """Return an argument as a dense matrix of real numbers."""
     if isinstance(x, Factor):
         raise UnsupportedError(f"{op}: x is a {type(x).__name__}, expected a dense matrix")
-    array: Array = request.operand(op, "x", x)
-    if array.ndim != 2:
+    array: Array = request.operand(op, "x", x, stacks=True)
+    if array.ndim == 1:
         raise ShapeError(f"{op}: x has 1 dimension, expected 2; x[None, :] is a matrix of one row")
+    if array.ndim != 2:
+        raise ShapeError(f"{op}: x has {array.ndim} dimensions, expected 2")
     if array.dtype.kind in "cb":
         raise DTypeError(f"{op}: x has dtype {array.dtype}, expected real numbers")
     return array

@@ -16,7 +16,7 @@ X = np.ones((4, 6), np.float32)
     ("error", "match", "x", "options"),
     [
         (ShapeError, r"x has 1 dimension, expected 2; x\[None, :\]", X[0], {}),
-        (ShapeError, "x has 3 dimensions", X[None], {}),
+        (ShapeError, "x has 3 dimensions, expected 2$", X[None], {}),
         (DTypeError, "x has dtype complex64, expected real numbers", X.astype(np.complex64), {}),
         (DTypeError, "x has dtype bool, expected real numbers", X > 0, {}),
         (UnsupportedError, "x is a Quantized", dg.Quantized(np.ones((2, 2), np.int8), 1.0), {}),
