@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import DTypeError
-from .rounding import to_odd
+from .rounding import rounded, to_odd
 
 __all__ = ["fma", "fma_unchecked"]
 
@@ -30,11 +30,11 @@ _LARGEST_OPERAND = 2.0**990
 
 
 def fma(a: npt.ArrayLike, b: npt.ArrayLike, c: npt.ArrayLike) -> Array:
-    """Return ``a * b + c``, rounded once, for float32 or float64 arrays.
+    """Return ``a * b + c``, rounded once, for float16, float32 or float64 arrays.
 
     Parameters
     ----------
-    a, b, c : array_like of float32 or float64
+    a, b, c : array_like of float16, float32 or float64
         Operands; they are broadcast against each other and promoted to a common dtype.
 
     Returns
@@ -46,14 +46,14 @@ def fma(a: npt.ArrayLike, b: npt.ArrayLike, c: npt.ArrayLike) -> Array:
     Raises
     ------
     DTypeError
-        If the common dtype is neither float32 nor float64.
+        If the common dtype is another one.
 
     Notes
     -----
-    A float32 product is exact in float64; the sum is rounded to odd there and then once to float32. For
-    float64: error-free transformations and a rounding to odd [1]_. Elements near the ends of the exponent
-    range, where those transformations are not exact, are computed one by one in rational arithmetic, which
-    takes some microseconds for each.
+    A product of float16 or float32 numbers is exact in float64; the sum is rounded to odd there and then once
+    to their dtype. For float64: error-free transformations and a rounding to odd [1]_. Elements near the ends
+    of the exponent range, where those transformations are not exact, are computed one by one in rational
+    arithmetic, which takes some microseconds for each.
 
     References
     ----------
@@ -73,8 +73,8 @@ def fma(a: npt.ArrayLike, b: npt.ArrayLike, c: npt.ArrayLike) -> Array:
         dtype = np.result_type(*arrays)
     except TypeError:
         dtype = np.dtype(object)
-    if dtype.char not in "fd":
-        raise DTypeError(f"fma: operands have common dtype {dtype}, expected float32 or float64")
+    if dtype.char not in "efd":
+        raise DTypeError(f"fma: operands have common dtype {dtype}, expected float16, float32 or float64")
     arrays = [x.astype(dtype.newbyteorder("=")) for x in arrays]
     shape = np.broadcast_shapes(*(x.shape for x in arrays))
     flat = [np.broadcast_to(x, shape).reshape(-1) for x in arrays]
@@ -84,7 +84,7 @@ def fma(a: npt.ArrayLike, b: npt.ArrayLike, c: npt.ArrayLike) -> Array:
 
 def fma_unchecked(a: Array, b: Array, c: Array) -> Array:
     """Do `fma` on operands of one dtype and as many axes as `c`, which has the shape of the result."""
-    once = _fma32 if c.dtype == np.float32 else _fma64
+    once = _fma64 if c.dtype == np.float64 else _fma_narrow
     if c.size <= _BLOCK:
         return once(a, b, c)
     result = np.empty_like(c)
@@ -95,10 +95,10 @@ def fma_unchecked(a: Array, b: Array, c: Array) -> Array:
     return result
 
 
-def _fma32(a: Array, b: Array, c: Array) -> Array:
+def _fma_narrow(a: Array, b: Array, c: Array) -> Array:
     # 24 + 24 bits fit into 53, and the exponents of a float32 product into those of float64.
     product = a.astype(np.float64) * b.astype(np.float64)
-    return _add_odd(product, c.astype(np.float64)).astype(np.float32)
+    return rounded(_add_odd(product, c.astype(np.float64)), c.dtype)
 
 
 def _fma64(a: Array, b: Array, c: Array) -> Array:

@@ -13,6 +13,7 @@ from .stated.bags import embedding_bag
 from .stated.elementary import erf, exp, log, tanh
 from .stated.epilogue import epilogue
 from .stated.gating import topk_gating
+from .stated.halves import matmul_halves
 from .stated.lanes import dot, sddmm
 from .stated.products import matmul
 from .stated.quantised import dequantize, quantize
@@ -48,6 +49,7 @@ __all__ = [
     "grouped_matmul",
     "log",
     "matmul",
+    "matmul_halves",
     "matmul_sparse",
     "matmul_stack",
     "matmul_topk",

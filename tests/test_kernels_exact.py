@@ -235,6 +235,7 @@ def test_the_table_is_what_the_kernels_say():
     native.remove("csr_split")  # an order of its own: test_split_rows.py
     native.remove("gemm_split")  # an order of its own: test_gemm_split.py
     native.remove("gemm_pairs")  # an order of its own: test_gemm_pairs.py
+    native.remove("gemm_halves")  # an order of its own: test_gemm_halves.py
     native.remove("gemm_integers")  # 8-bit integers: test_gemm_integers.py
     # Narrow values: test_narrow.py, test_narrow_rows.py, test_tiled_narrow.py, test_sell_narrow.py.
     native -= {"gemm_narrow", "csr_narrow", "csr_tiled_narrow", "sell_vector_narrow"}

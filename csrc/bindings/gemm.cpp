@@ -114,43 +114,43 @@ std::unique_ptr<BoundProduct> packed_product(std::shared_ptr<PackedMatrix> packe
   return bind_gemm(make_packed_product(std::move(packed), types, swap_roles), types, left, {});
 }
 
-DType rounded_from_floats(const py::dtype& out) {
-  const DType result = stored_dtype(out);
-  if (required_chain(DType::bf16, DType::bf16, result) != DType::f32)
-    raise("DTypeError", "no native product of these dtypes");
-  return result;
+bool has_pairs(const py::object& isa, const py::dtype& dtype) {
+  const DType stored = stored_dtype(dtype);
+  return (stored == DType::bf16 || stored == DType::f16) && serves_pairs(stored, isa_or_best(isa));
 }
 
-void require_pairs(Isa highest, const py::array& array) {
-  if (stored_dtype(array.dtype()) != DType::bf16) raise("DTypeError", "expected bfloat16");
-  if (!serves_pairs(highest)) raise("UnsupportedError", "this CPU has no instruction for pairs of bfloat16");
+GemmTypes pair_types(const py::object& isa, const py::array& array, const py::dtype& out) {
+  const DType stored = stored_dtype(array.dtype()), result = stored_dtype(out);
+  if (stored != DType::bf16 && stored != DType::f16) raise("DTypeError", "expected bfloat16 or float16");
+  if (required_chain(stored, stored, result) != DType::f32)
+    raise("DTypeError", "no native product of these dtypes");
+  if (!has_pairs(isa, array.dtype())) raise("UnsupportedError", "this CPU has no instruction for such pairs");
+  return {stored, stored, result, DType::f32};
 }
 
 std::unique_ptr<BoundProduct> pairs_product(const py::object& isa, const py::array& fixed,
                                             const std::string& side, const py::dtype& out) {
-  const Isa highest = isa_or_best(isa);
-  require_pairs(highest, fixed);
-  const DType result = rounded_from_floats(out);
-  const GemmTypes types{DType::bf16, DType::bf16, result, DType::f32};
-  return bind_gemm(make_pairs_product(dense_view(fixed, DType::bf16), side_of(side), result, highest), types,
-                   DType::bf16, {fixed});
+  const GemmTypes types = pair_types(isa, fixed, out);
+  const DType stored = types.left;
+  return bind_gemm(
+      make_pairs_product(dense_view(fixed, stored), side_of(side), stored, types.out, isa_or_best(isa)),
+      types, stored, {fixed});
 }
 
 std::unique_ptr<BoundProduct> packed_pairs(const py::object& isa, const py::array& right,
                                            const py::dtype& out) {
+  const GemmTypes types = pair_types(isa, right, out);
+  const DType stored = types.right;
   const Isa highest = isa_or_best(isa);
-  require_pairs(highest, right);
-  const DType result = rounded_from_floats(out);
-  const DenseView view = dense_view(right, DType::bf16);
+  const DenseView view = dense_view(right, stored);
   auto packed = std::make_shared<PackedMatrix>();
   Status status;
   {
     const ReleaseGil released;
-    status = prepack_pairs(view, highest, parallel::limit(), *packed);
+    status = prepack_pairs(view, stored, highest, parallel::limit(), *packed);
   }
   if (status != Status::ok) throw std::bad_alloc();
-  const GemmTypes types{DType::bf16, DType::bf16, result, DType::f32};
-  return bind_gemm(make_pairs_product(std::move(packed), result), types, DType::bf16, {});
+  return bind_gemm(make_pairs_product(std::move(packed), types.out), types, stored, {});
 }
 
 }  // namespace
@@ -168,6 +168,7 @@ void add_gemm(py::module_& m) {
       .def_property_readonly("nbytes", &PackedIntegers::nbytes);
   m.def("pack_integers", &pack_integers, py::arg("isa"), py::arg("right"));
   m.def("packed_integers", &packed_integers, py::arg("packed"), py::arg("other"), py::arg("out"));
+  m.def("has_pairs", &has_pairs, py::arg("isa"), py::arg("dtype"));
   m.def("pairs_product", &pairs_product, py::arg("isa"), py::arg("fixed"), py::arg("side"), py::arg("out"));
   m.def("packed_pairs", &packed_pairs, py::arg("isa"), py::arg("right"), py::arg("out"));
   m.def("packed_product", &packed_product, py::arg("packed"), py::arg("swap_roles"), py::arg("other"),

@@ -73,5 +73,6 @@ PYBIND11_MODULE(_core, m) {
   add_gemm(m);
   add_dense(m);
   m.def("cpu_info", &cpu_info);
+  m.def("assume_feature", &deepgemm::cpu::assume, py::arg("feature"));
   m.def("best_isa", [] { return deepgemm::cpu::name_of(deepgemm::best_isa()); });
 }

@@ -132,16 +132,22 @@ Info detect() {
   return info;
 }
 
+Info& detected() {
+  static Info info = detect();
+  return info;
+}
+
 }  // namespace
 
-const Info& info() {
-  static const Info detected = detect();
-  return detected;
-}
+const Info& info() { return detected(); }
 
 bool has(const std::string& feature) {
   const std::vector<std::string>& features = info().features;
   return std::find(features.begin(), features.end(), feature) != features.end();
+}
+
+void assume(const std::string& feature) {
+  if (!has(feature)) detected().features.push_back(feature);
 }
 
 const char* name_of(Isa isa) { return kNames[static_cast<std::size_t>(isa)]; }

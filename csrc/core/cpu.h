@@ -18,6 +18,8 @@ struct Info {
 
 const Info& info();
 bool has(const std::string& feature);
+// From now on info() lists the feature too: for tests that emulate what this CPU lacks.
+void assume(const std::string& feature);
 const char* name_of(Isa isa);
 bool parse(const std::string& text, Isa& isa);
 

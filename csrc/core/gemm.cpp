@@ -64,12 +64,19 @@ DenseView paired_right(const DenseView& b) {
 
 DenseView paired_left(const DenseView& a) { return paired_right(a.transposed()).transposed(); }
 
-GemmKernels pair_kernels(Isa highest) {
-  GemmKernels kernels({DType::bf16, DType::bf16, DType::f32, DType::f32}, highest,
-                      KernelId::gemm_block_pairs);
-  kernels.pack_left = find_kernel(KernelId::gemm_pair_left, DType::bf16, IndexType::i32, kernels.block.isa);
-  kernels.pack_right = find_kernel(KernelId::gemm_pair_right, DType::bf16, IndexType::i32, kernels.block.isa);
+GemmKernels pair_kernels(DType stored, Isa highest) {
+  const auto block = stored == DType::f16 ? KernelId::gemm_block_halves : KernelId::gemm_block_pairs;
+  GemmKernels kernels({stored, stored, DType::f32, DType::f32}, highest, block);
+  kernels.pack_left = find_kernel(KernelId::gemm_pair_left, stored, IndexType::i32, kernels.block.isa);
+  kernels.pack_right = find_kernel(KernelId::gemm_pair_right, stored, IndexType::i32, kernels.block.isa);
   return kernels;
+}
+
+GemmRequest pair_request(const GemmTypes& types, Isa highest, int threads, std::int32_t* overflowed) {
+  GemmRequest request{types, pair_kernels(types.left, highest), threads, false};
+  if (types.left == DType::f16) request.depth_step = kHalfChain;
+  request.overflowed = overflowed;
+  return request;
 }
 
 std::int64_t bytes_along(const DenseView& a) { return a.cols * bytes_of(DType::bf16); }
@@ -132,14 +139,15 @@ Status prepack_scaled(const GemmScaling& b, std::int64_t cols, DType stored, Isa
   return Status::ok;
 }
 
-bool serves_pairs(Isa highest) {
-  return highest >= Isa::avx512 && pair_kernels(highest).block.run != nullptr && cpu::has("bf16");
+bool serves_pairs(DType stored, Isa highest) {
+  if (highest < Isa::avx512 || pair_kernels(stored, highest).block.run == nullptr) return false;
+  return cpu::has(stored == DType::f16 ? "fp16" : "bf16");
 }
 
 Status gemm_pairs(const DenseView& a, const DenseView& b, const DenseView& c, const GemmTypes& types,
-                  Isa highest, int threads, const Epilogue& terms) {
+                  Isa highest, int threads, const Epilogue& terms, std::int32_t* overflowed) {
   if (c.rows == 0 || c.cols == 0) return Status::ok;
-  const GemmRequest request{types, pair_kernels(highest), threads, false};
+  const GemmRequest request = pair_request(types, highest, threads, overflowed);
   if (better_transposed(c, a.cols / 2, gemm_blocking(request.kernels.block.isa, DType::f32).lanes)) {
     return dispatch(request, paired_left(b.transposed()), paired_right(a.transposed()), nullptr,
                     c.transposed(), terms.transposed(), bytes_along(a));
@@ -148,26 +156,40 @@ Status gemm_pairs(const DenseView& a, const DenseView& b, const DenseView& c, co
 }
 
 Status gemm_pairs(const DenseView& a, const PackedMatrix& b, const DenseView& c, const GemmTypes& types,
-                  int threads, const Epilogue& terms) {
+                  int threads, const Epilogue& terms, std::int32_t* overflowed) {
   if (c.rows == 0 || c.cols == 0) return Status::ok;
-  const GemmRequest request{types, pair_kernels(b.isa()), threads, false};
+  const GemmRequest request = pair_request(types, b.isa(), threads, overflowed);
   return dispatch(request, paired_left(a), {}, &b, c, terms, bytes_along(a));
 }
 
-Status prepack_pairs(const DenseView& b, Isa highest, int threads, PackedMatrix& packed) {
-  const GemmKernels kernels = pair_kernels(highest);
+Status prepack_pairs(const DenseView& b, DType stored, Isa highest, int threads, PackedMatrix& packed) {
+  const GemmKernels kernels = pair_kernels(stored, highest);
   const DenseView pairs = paired_right(b);
   if (!packed.memory_.resize(prepacked_bytes(pairs.rows, b.cols, DType::f32, highest))) {
     return Status::no_memory;
   }
   packed.rows_ = pairs.rows;
   packed.cols_ = b.cols;
-  packed.dtype_ = DType::bf16;
+  packed.dtype_ = stored;
   packed.isa_ = kernels.block.isa;
   if (b.rows > 0 && b.cols > 0) {
     pack_panels(kernels, pairs, DType::f32, threads, packed.memory_.data(), bytes_along(b.transposed()));
   }
   return Status::ok;
+}
+
+void unpack_pairs(const PackedMatrix& packed, const DenseView& to, int threads) {
+  const std::int64_t panel = gemm_blocking(packed.isa(), DType::f32).panel;
+  parallel::run(threads, ceil_div(packed.cols(), panel), [&](std::int64_t p, int) {
+    const auto* words = static_cast<const std::uint32_t*>(packed.data()) + p * panel * packed.rows();
+    const std::int64_t columns = std::min(panel, packed.cols() - p * panel);
+    for (std::int64_t k = 0; k < to.rows; ++k) {
+      auto* row = static_cast<std::uint16_t*>(to.data) + k * to.row_stride + p * panel;
+      const std::uint32_t* from = words + k / 2 * panel;
+      const int shift = k % 2 == 0 ? 0 : 16;
+      for (std::int64_t j = 0; j < columns; ++j) row[j] = static_cast<std::uint16_t>(from[j] >> shift);
+    }
+  });
 }
 
 void finish(const DenseView& from, const DenseView& to, const GemmTypes& types, const Epilogue& terms,

@@ -37,7 +37,7 @@ class PackedMatrix {
   friend Status prepack_right(const DenseView&, DType, DType, Isa, int, PackedMatrix&);
   friend Status prepack_scaled(const GemmScaling&, std::int64_t, DType, Isa, int, PackedMatrix&);
   friend Status prepack_integers(const DenseView&, DType, Isa, int, PackedIntegers&);
-  friend Status prepack_pairs(const DenseView&, Isa, int, PackedMatrix&);
+  friend Status prepack_pairs(const DenseView&, DType, Isa, int, PackedMatrix&);
   AlignedBuffer memory_;
   std::int64_t rows_ = 0;
   std::int64_t cols_ = 0;
@@ -96,14 +96,18 @@ Status gemm_scaled(const DenseView& a, const GemmScaling& b, std::int64_t cols, 
 Status prepack_scaled(const GemmScaling& b, std::int64_t cols, DType stored, Isa highest, int threads,
                       PackedMatrix& packed);
 
-// Products of bfloat16 numbers by the instruction for pairs of them, which keeps no stated order; only where
-// serves_pairs() says that there is one.
-bool serves_pairs(Isa highest);
+// Products of bfloat16 numbers by the instruction for pairs of them, which keeps no stated order, and of
+// float16 numbers in float16 arithmetic, which keeps one of its own; only where serves_pairs() says that the
+// CPU and the build have what it takes. Of float16 numbers `overflowed` becomes 1 where a sum is not finite,
+// and C is then of no use.
+bool serves_pairs(DType stored, Isa highest);
 Status gemm_pairs(const DenseView& a, const DenseView& b, const DenseView& c, const GemmTypes& types,
-                  Isa highest, int threads, const Epilogue& terms = {});
+                  Isa highest, int threads, const Epilogue& terms, std::int32_t* overflowed);
 Status gemm_pairs(const DenseView& a, const PackedMatrix& b, const DenseView& c, const GemmTypes& types,
-                  int threads, const Epilogue& terms = {});
-Status prepack_pairs(const DenseView& b, Isa highest, int threads, PackedMatrix& packed);
+                  int threads, const Epilogue& terms, std::int32_t* overflowed);
+Status prepack_pairs(const DenseView& b, DType stored, Isa highest, int threads, PackedMatrix& packed);
+// The operand as it was; rows of `to` have unit stride.
+void unpack_pairs(const PackedMatrix& packed, const DenseView& to, int threads);
 
 // The ISA that gemm runs when asked for `highest`.
 Isa gemm_isa(DType dtype, Isa highest);

@@ -47,7 +47,7 @@ struct Schedule {
   GemmDirect direct = GemmDirect::no;
 
   Schedule(std::int64_t m, std::int64_t n, std::int64_t k, const GemmTypes& types, Isa isa, int most_threads,
-           bool prepacked, const DenseView& b)
+           bool prepacked, const DenseView& b, std::int64_t depth_step = 1)
       : blocking(gemm_blocking(isa, types.chain)), size(bytes_of(types.chain)) {
     const std::int64_t tiles = ceil_div(m, blocking.tile_rows);
     tile_rows = ceil_div(m, tiles);
@@ -81,7 +81,7 @@ struct Schedule {
     // Rows of B that are read in place are followed as far as possible, for the sake of the prefetcher.
     const std::int64_t most_depth = direct == GemmDirect::by_columns ? kColumnDepth : blocking.depth;
     const std::int64_t blocks = std::max<std::int64_t>(1, ceil_div(k, most_depth));
-    depth_block = std::max<std::int64_t>(1, ceil_div(k, blocks));
+    depth_block = round_up(std::max<std::int64_t>(1, ceil_div(k, blocks)), depth_step);
     const bool packs_b = !prepacked && direct == GemmDirect::no;
     if (m <= kFlatRows && (m <= n || direct != GemmDirect::no)) {
       cut_columns(tiles, ceil_div(panels, group));
@@ -174,7 +174,8 @@ Status multiply_blocked(const GemmRequest& request, const DenseView& a, const De
   const std::int64_t m = c.rows, n = c.cols, k = a.cols;
   // Parts of an operand that is dequantised are told by their place.
   const std::int64_t a_size = bytes_of(types.left), b_size = request.scaling ? 0 : bytes_of(types.right);
-  const Schedule s(m, n, k, types, kernels.block.isa, request.threads, packed.matrix != nullptr, b);
+  const Schedule s(m, n, k, types, kernels.block.isa, request.threads, packed.matrix != nullptr, b,
+                   request.depth_step);
   const Workspace memory(s.workspace());
   char* const shared = static_cast<char*>(memory.data());
   if (shared == nullptr) return Status::no_memory;
@@ -187,6 +188,7 @@ Status multiply_blocked(const GemmRequest& request, const DenseView& a, const De
   args.swapped = request.swapped;
   args.start_rows = request.start_rows;
   args.scaling = request.scaling;
+  args.overflowed = request.overflowed;
   args.direct = s.direct;
   args.tile_rows = s.tile_rows;
   args.depth_block = s.depth_block;

@@ -58,6 +58,8 @@ struct GemmRequest {
   const std::int32_t* start_rows = nullptr;  // see GemmBlockArgs; of the C that is passed beside
   const std::int32_t* start_cols = nullptr;
   const GemmScaling* scaling = nullptr;  // of `b`, which is dequantised while it is packed
+  std::int64_t depth_step = 1;           // blocks of k are multiples of it
+  std::int32_t* overflowed = nullptr;    // see GemmBlockArgs
 };
 
 // A right operand in panels, from one of its rows and columns on; or one that is dequantised.

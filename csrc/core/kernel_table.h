@@ -26,8 +26,9 @@ enum class KernelId : std::uint8_t {
   integer_streams_vnni,
   integer_dots,  // the same, rows of the matrix being adjacent
   integer_dots_vnni,
-  gemm_block_pairs,  // tiles over pairs of bfloat16 numbers along k
-  gemm_pair_left,    // packs of them
+  gemm_block_pairs,   // tiles over pairs of bfloat16 numbers along k
+  gemm_block_halves,  // tiles over pairs of float16 numbers along k, in float16 arithmetic
+  gemm_pair_left,     // packs of either
   gemm_pair_right,
   gemm_sums,    // of 8-bit elements along k
   gemm_finish,  // an integer result with what raising and lowering left out

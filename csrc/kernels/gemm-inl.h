@@ -185,6 +185,7 @@ class Block {
     tile.columns = static_cast<int>(min64(static_cast<int64_t>(panels) * kPanel, c.cols - panel * kPanel));
     tile.depth = kc_;
     tile.first = args_.first && k0_ == 0;
+    tile.overflowed = args_.overflowed;
     if (panels == 3) panels = 4;
     point_at_b(panel, tile);
     tile.start_rows = nullptr;

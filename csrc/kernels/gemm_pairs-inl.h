@@ -11,7 +11,7 @@
 namespace deepgemm::DG_ISA {
 namespace {
 
-#if DG_HAS_PAIRS
+#if DG_ASSEMBLES_BF16
 template <class T>
 struct Pairs : Tiles<T> {
   static constexpr bool in_place = false;

@@ -28,11 +28,17 @@ struct Tile {
   bool first;
   const int32_t* start_rows;  // where kStarts says so, see GemmBlockArgs
   const int32_t* start_cols;
+  int32_t* overflowed;  // see GemmBlockArgs
 };
 
 // Whether chains may begin with something else than zero: those of integers, see simd/integer.h.
 template <class T>
 constexpr bool kStarts = false;
+
+// Whether a tile's sums are widened and added to C, instead of going on from it: those of float16 numbers,
+// see simd/halves.h.
+template <class T>
+constexpr bool kWidens = false;
 
 template <class T>
 using TileFn = void (*)(const Tile<T>&);
@@ -61,7 +67,7 @@ void real_tile(const Tile<T>& tile) {
   for (int r = 0; r < R; ++r) {
     DG_UNROLL
     for (int v = 0; v < NV; ++v) {
-      acc[r][v] = tile.first ? V::zero() : load(tile.c + r * tile.c_stride + v * W, v);
+      acc[r][v] = tile.first || kWidens<T> ? V::zero() : load(tile.c + r * tile.c_stride + v * W, v);
       if constexpr (kStarts<T>) {
         if (tile.start_cols != nullptr) {
           acc[r][v] = V::add(acc[r][v], load(reinterpret_cast<const T*>(tile.start_cols) + v * W, v));
@@ -72,6 +78,7 @@ void real_tile(const Tile<T>& tile) {
       }
     }
   }
+  const bool first = tile.first;
   const T* a = tile.a;
   const T* b = tile.b;
   for (int64_t k = 0; k < tile.depth; ++k, a += R, b += tile.b_step) {
@@ -97,6 +104,10 @@ void real_tile(const Tile<T>& tile) {
     DG_UNROLL
     for (int v = 0; v < NV; ++v) {
       T* to = tile.c + r * tile.c_stride + v * W;
+      if constexpr (kWidens<T>) {
+        const int lanes = first ? 0 : Masked ? lanes_of<W>(tile.columns, v) : W;
+        acc[r][v] = V::widened(acc[r][v], V::load_n(to, lanes));
+      }
       if constexpr (Masked) {
         V::store_n(to, acc[r][v], lanes_of<W>(tile.columns, v));
       } else {

@@ -1,4 +1,5 @@
-// Vectors of float32 sums, and the step that adds two products of bfloat16 numbers to each.
+// Vectors of words that hold two 16-bit numbers, or a float32 sum; and the step that adds two products of
+// bfloat16 numbers to each sum.
 //
 // vdpbf16ps rounds after each of the two, as it likes, and takes subnormal numbers for zero: no stated order.
 #pragma once
@@ -8,29 +9,34 @@
 namespace deepgemm::DG_ISA {
 namespace {
 
-#if DG_ISA_AVX512 && defined(__GNUC__)
-// The object is compiled for CPUs without the instruction too, so that it is named to the assembler alone;
-// who runs it has looked for the feature.
-enum class Pair : uint32_t {};
-
-template <>
-struct Simd<Pair> {
-  using vec = __m512;
+#if DG_ISA_AVX512
+template <class Word>
+struct Words {
+  using vec = __m512i;
   static constexpr int width = 16;
   static constexpr int registers = 32;
 
-  static vec zero() { return _mm512_setzero_ps(); }
-  static vec set1(Pair a) { return _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int32_t>(a))); }
-  static vec load(const Pair* p) { return _mm512_loadu_ps(p); }
-  static vec load_n(const Pair* p, int n) { return _mm512_maskz_loadu_ps(Simd<float>::first(n), p); }
-  static void store(Pair* p, vec a) { _mm512_storeu_ps(p, a); }
-  static void store_n(Pair* p, vec a, int n) { _mm512_mask_storeu_ps(p, Simd<float>::first(n), a); }
+  static vec zero() { return _mm512_setzero_si512(); }
+  static vec set1(Word a) { return _mm512_set1_epi32(static_cast<int32_t>(a)); }
+  static vec load(const Word* p) { return _mm512_loadu_si512(p); }
+  static vec load_n(const Word* p, int n) { return _mm512_maskz_loadu_epi32(Simd<float>::first(n), p); }
+  static void store(Word* p, vec a) { _mm512_storeu_si512(p, a); }
+  static void store_n(Word* p, vec a, int n) { _mm512_mask_storeu_epi32(p, Simd<float>::first(n), a); }
+};
+#endif
+
+// The object is compiled for CPUs without the instruction too, so that it is named to the assembler alone,
+// where CMakeLists.txt has found that it knows it; who runs it has looked for the feature.
+#if DG_ASSEMBLES_BF16
+enum class Pair : uint32_t {};
+
+template <>
+struct Simd<Pair> : Words<Pair> {
   static vec fma(vec a, vec b, vec c) {
     __asm__("vdpbf16ps %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
     return c;
   }
 };
-#define DG_HAS_PAIRS 1
 #endif
 
 }  // namespace

@@ -12,6 +12,7 @@ from ..kernels.native.csr_narrow import NarrowRows
 from ..kernels.native.csr_tiled import Tiled
 from ..kernels.native.csr_tiled_narrow import NarrowTiles
 from ..kernels.native.gemm import DenseAsCsr, Gemm
+from ..kernels.native.gemm_halves import GemmHalves
 from ..kernels.native.gemm_integer import GemmIntegers
 from ..kernels.native.gemm_pairs import GemmPairs
 from ..kernels.native.gemm_split import GemmSplit
@@ -41,6 +42,7 @@ registry.register(
     NarrowHalves(),
     GemmSplit(),
     GemmPairs(),
+    GemmHalves(),
     BlockDense(),
     BlockScatter(),
     BlockVector(),

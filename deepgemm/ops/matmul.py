@@ -79,7 +79,8 @@ def matmul(
     threads : int, optional
         Use at most so many threads (never more than `get_num_threads()`).
     kernel : str, optional
-        Force an ISA ("avx2"), a kernel ("csr_rowwise") or both ("csr_rowwise@avx2").
+        Force an ISA ("avx2"), one with an arithmetic ("avx512_fp16", which is not reproducible), a kernel
+        ("csr_rowwise") or both ("csr_rowwise@avx2").
     reproducible : bool
         False also admits kernels that round in another order, such as SciPy's and a BLAS.
     mask : sparse array, optional

@@ -23,9 +23,11 @@ from contenders import figures_of
 from packed_peers import mkl_packed_call, torch_packed_call
 
 import deepgemm as dg
+from deepgemm import reference
 from deepgemm.planner import machine as machines
 
-DTYPES = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "int8")
+HALVES = "float16 in float16 arithmetic"  # in the order of `gemm_halves`, whatever the CPU
+DTYPES = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "int8", HALVES)
 INNER = (64, 1024, 16_384)
 SHAPES = {
     "square": [(256, 256, 256), (1024, 1024, 1024), (2048, 2048, 2048)],
@@ -53,19 +55,27 @@ def errors() -> None:
     print("|---|---|---|---|---|---|")
     rng = np.random.default_rng(0)
     for name in DTYPES:
-        dtype = dg.dtypes.canonical(name)
+        in_halves = name == HALVES
+        dtype = dg.dtypes.canonical("float16" if in_halves else name)
         for k in INNER:
-            values = rng.standard_normal((2, 256, k))
+            values = rng.standard_normal((2, 64 if in_halves else 256, k))
             A, B = (values * 30).astype(dtype) if dtype.kind == "i" else values.astype(dtype)
-            got = dg.matmul(A, B.T)
+            got = reference.matmul_halves(A, B.T) if in_halves else dg.matmul(A, B.T)
             wide = np.longdouble if name == "float64" else np.float64
             exact = A.astype(wide) @ B.T.astype(wide)
             error = np.abs(got.astype(wide) - exact)
             scale = float(np.sqrt(np.mean(exact**2)))
-            bound = dg.error_bound(A, B.T)
+            bound = halves_bound(A, B.T) if in_halves else dg.error_bound(A, B.T)
             share = float(np.max(error / bound)) if bound.max() > 0 else 0.0
             typical, largest = float(np.sqrt(np.mean(error**2))) / scale, float(error.max()) / scale
             print(f"| {name} | {got.dtype} | {k:,} | {typical:.1e} | {largest:.1e} | {share:.1%} |")
+
+
+def halves_bound(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    """Return what `reference.matmul_halves` states, and the last rounding."""
+    a, b, k = np.abs(A.astype(np.float64)), np.abs(B.astype(np.float64)), A.shape[1]
+    summed = (68 * 2.0**-11 + k * 2.0**-30) * (a @ b) + k * 2.0**-24
+    return summed + 2.0**-11 * (np.abs(A.astype(np.float64) @ B.astype(np.float64)) + summed)
 
 
 def operands(dtype: str, shape: tuple[int, int, int], count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from exact import check_fma, exact_fma, random_floats
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from deepgemm import reference, testing
+from deepgemm import dtypes, reference, testing
 from deepgemm.errors import DTypeError
 
 
@@ -106,13 +106,34 @@ class TestFma:
         assert np.array_equal(a, before)
 
 
-def test_fma_takes_float32_and_float64_only():
-    with pytest.raises(DTypeError, match="common dtype int64, expected float32 or float64"):
+def test_fma_takes_floats_of_numpy_only():
+    with pytest.raises(DTypeError, match="common dtype int64, expected float16, float32 or float64"):
         reference.fma(1, 2, 3)
-    with pytest.raises(DTypeError, match="common dtype float16"):
-        reference.fma(*[np.float16(1)] * 3)
+    with pytest.raises(DTypeError, match="common dtype bfloat16"):
+        reference.fma(*[np.ones(1, dtypes.bfloat16)] * 3)
     assert reference.fma(np.float32(1), np.float64(2), np.float32(3)).dtype == np.float64
     assert reference.fma(np.array([2.0], ">f8"), 3.0, 4.0).tolist() == [10.0]
+
+
+class TestFloat16:
+    def test_whole_exponent_range(self):
+        rng = np.random.default_rng(7)
+        check_fma(*(random_floats(rng, np.float16, 10_000, -25, 15) for _ in range(3)))
+
+    def test_cancellation_and_halfway_cases(self):
+        rng = np.random.default_rng(8)
+        a, b = (random_floats(rng, np.float16, 4000, -6, 6) for _ in range(2))
+        check_fma(a, b, -(a * b))
+        check_fma(a, b, np.nextafter(-(a * b), np.float16(np.inf)))
+        c = np.arange(1025, 1089).astype(np.float16)
+        for half in (0.5, 0.5 + 2.0**-11, 0.5 - 2.0**-11):
+            for sign in (1, -1):
+                check_fma(np.full_like(c, half), np.full_like(c, sign), c)
+
+    def test_special_values_in_every_combination(self):
+        values = [0.0, 1.0, 1 + 2.0**-10, 65504.0, 2.0**-14, 2.0**-14 - 2.0**-24, 2.0**-24, np.inf, np.nan]
+        special = np.array([s * v for v in values for s in (1, -1)], np.float16)
+        check_fma(*(x.reshape(-1) for x in np.meshgrid(special, special, special)))
 
 
 @given(*[st.floats(width=64)] * 3)
