@@ -59,3 +59,60 @@ def test_columns_that_share_a_set_of_the_cache():
     B = testing.random_values("B", (1024, 64), "float32")
     x = testing.random_values("x", (1024,), "float32")
     testing.assert_same(dg.matmul(np.ascontiguousarray(B.T), x), reference.matmul(B.T, x))
+
+
+STORAGE = (
+    np.dtype(np.float16),
+    dg.bfloat16,
+    dg.float8_e4m3fn,
+    dg.float8_e5m2,
+    np.dtype("i1"),
+    np.dtype("u1"),
+)
+# Inner extents about words of two and four elements, squares of 8 and 16 of them, and rows that pass by at a
+# time; columns about vectors, strips and squares.
+NARROW_SHAPES = ((0, 5), (1, 16), (2, 17), (3, 1), (5, 33), (15, 7), (31, 8), (33, 64), (63, 15), (66, 130))
+
+
+@pytest.mark.parametrize("storage", STORAGE, ids=str)
+def test_narrow_storage(storage):
+    """Read where it stands, its rows or its columns being contiguous, beside operands of every dtype."""
+    for few, (inner, many) in itertools.product((1, 2, 3, 4, 5), NARROW_SHAPES):
+        B = testing.random_values("B", (inner, many), storage)
+        for other in ("float32", "float16", dg.bfloat16, "float8_e4m3fn"):
+            A = testing.random_values("A", (few, inner), other)
+            wanted = reference.matmul(A, B)
+            for isa, laid in itertools.product(ISAS, (B, np.asfortranarray(B), B[:, ::-1][:, ::-1])):
+                options = {"kernel": f"gemm_packed@{isa}", "threads": 1 + (few + inner) % 3}
+                testing.assert_same(dg.matmul(A, laid, **options), wanted, f"{few} {inner} {many} {other}")
+                testing.assert_same(dg.matmul(laid.T, A.T, **options), wanted.T, f"{many} {inner} {few}")
+
+
+@pytest.mark.parametrize("storage", STORAGE, ids=str)
+def test_strips_of_narrow_storage(storage):
+    """Wide enough for several strips and tasks, deep enough for several squares and steps."""
+    for few, inner, many in ((1, 1101, 2600), (4, 139, 1300)):
+        A = testing.random_values("A", (few, inner), "float32")
+        B = testing.random_values("B", (inner, many), storage)
+        C, bias = (testing.random_values(name, (many,), "float32") for name in ("C", "bias"))
+        wanted, half = reference.matmul(A, B), reference.matmul(A, B, dtype="float16")
+        ended = reference.epilogue(wanted, alpha=0.5, C=C, bias=bias, activation="relu")
+        for isa, laid in itertools.product(ISAS[:-1] or ISAS, (B, np.asfortranarray(B))):
+            for threads in (1, 2, 3):
+                options = {"kernel": f"gemm_packed@{isa}", "threads": threads}
+                testing.assert_same(dg.matmul(A, laid, **options), wanted, f"{isa} {threads}")
+                out = np.empty((many, few), np.float32).T
+                assert dg.matmul(A, laid, out=out, **options) is out
+                testing.assert_same(out, wanted)
+            got = dg.matmul(A, laid, alpha=0.5, C=C, bias=bias, activation="relu")
+            testing.assert_same(got, ended)
+            testing.assert_same(dg.matmul(A, laid, dtype="float16"), half)
+            testing.assert_same(dg.matmul(laid.T, A[0]), wanted[0])
+
+
+def test_nonfinite_numbers_in_narrow_storage():
+    A = testing.with_nonfinite(testing.random_values("A", (3, 40), "float32"))
+    for storage in STORAGE[:4]:
+        B = testing.with_nonfinite(testing.random_values("B", (40, 50), storage))
+        for laid in (B, np.asfortranarray(B)):
+            testing.assert_same(dg.matmul(A, laid), reference.matmul(A, B), str(storage))

@@ -9,7 +9,9 @@
 
 #include "bindings/bound.h"
 #include "bindings/terms.h"
+#include "core/dense.h"
 #include "core/gemm_stack.h"
+#include "core/gemm_thin_args.h"
 #include "core/parallel.h"
 
 #if !defined(_WIN32)
@@ -20,22 +22,18 @@ namespace deepgemm::bindings {
 namespace {
 
 constexpr std::size_t kMostAxes = 64;  // of NumPy's arrays
-// Multiply-adds up to which a product of two matrices is not looked at by the planner: to look for zeros in
-// operands takes a hundredth of the time of a larger one, and there is nothing else to choose.
-constexpr std::int64_t kMostUnplanned = std::int64_t{1} << 24;
-// The same for half precision with few rows, where there are kernels to choose from: a plan takes as long as
-// so many. With more rows, and for 8-bit integers, there is one kernel, and nobody looks for zeros.
-constexpr std::int64_t kMostUnplannedNarrow = std::int64_t{1} << 19;
+// A look at so many elements of both operands takes a hundredth of the time of a product of so many
+// multiply-adds; shorter ones are not looked at, as in the planner.
+constexpr std::int64_t kLookedAt = 256;
+constexpr std::int64_t kLeastWorkLookedAt = std::int64_t{1} << 27;
+// With fewer zeros than this, no kernel that skips them is faster.
+constexpr double kManyZeros = 0.25;
+// Multiply-adds that a plan takes as long as. Up to so many rows of narrow operands there is something to
+// plan.
+constexpr std::int64_t kMostUnplanned = std::int64_t{1} << 19;
 constexpr std::int64_t kMostNarrowRows = 32;  // of gemm_narrow
 // Below this many multiply-adds a kernel is over sooner than another thread could take the interpreter.
 constexpr std::int64_t kLeastReleased = std::int64_t{1} << 14;
-
-// Multiply-adds up to which a product of two matrices needs no planner.
-std::int64_t most_unplanned(const GemmTypes& types, std::int64_t rows, std::int64_t cols) {
-  if (types.chain == types.left) return kMostUnplanned;
-  const bool planned = types.chain == DType::f32 && (rows <= kMostNarrowRows || cols == 1);
-  return planned ? kMostUnplannedNarrow : std::numeric_limits<std::int64_t>::max();
-}
 
 // How `left @ right` is laid out, by the rules of numpy.matmul.
 struct Arranged {
@@ -133,7 +131,8 @@ bool plain_dtype(PyObject* array, DType& dtype) {
 }
 
 // The dtypes of a product of two arrays for which the caller asks nothing, where it has one kernel only: of
-// one floating dtype, or of 8-bit integers, whose inner length decides between 32 and 64 bits.
+// one floating dtype, of 8-bit integers, whose inner length decides between 32 and 64 bits, or of two dtypes
+// whose chain is float32.
 std::optional<GemmTypes> plain_types(DType left, DType right, std::int64_t inner) {
   const auto integer = [](DType t) { return t == DType::i8 || t == DType::u8; };
   if (integer(left) && integer(right)) {
@@ -142,9 +141,32 @@ std::optional<GemmTypes> plain_types(DType left, DType right, std::int64_t inner
         inner <= std::numeric_limits<std::int32_t>::max() / (magnitude(left) * magnitude(right));
     return GemmTypes{left, right, fits ? DType::i32 : DType::i64, DType::i32};
   }
-  if (left != right || left >= DType::i32) return std::nullopt;
-  const bool half = left == DType::f16 || left == DType::bf16;
-  return GemmTypes{left, right, left, half ? DType::f32 : left};
+  const auto half = [](DType t) { return t == DType::f16 || t == DType::bf16; };
+  if (left == right && left < DType::i32) return GemmTypes{left, right, left, half(left) ? DType::f32 : left};
+  const auto mixes = [&](DType t) { return t == DType::f32 || half(t) || integer(t); };
+  if (!mixes(left) || !mixes(right)) return std::nullopt;
+  DType out = DType::f32;
+  if (half(left) && integer(right)) out = left;
+  if (half(right) && integer(left)) out = right;
+  return GemmTypes{left, right, out, DType::f32};
+}
+
+bool has_many_zeros(const DenseView& view, DType dtype) {
+  return dense::sample_zeros(view, dtype, kLookedAt) > kManyZeros;
+}
+
+// Whether a planner could take another kernel for a product of two matrices than the one for all of its kind.
+bool has_choice(const Arranged& arranged, const GemmTypes& types) {
+  const std::int64_t m = arranged.left.first.rows, n = arranged.right.first.cols;
+  if (types.chain == DType::i32) return false;
+  if (types.left == types.chain && types.right == types.chain) {
+    return arranged.work >= kLeastWorkLookedAt && (has_many_zeros(arranged.left.first, types.left) ||
+                                                   has_many_zeros(arranged.right.first, types.right));
+  }
+  const DType longer = m <= kThinRows ? types.right : types.left;
+  if (std::min(m, n) <= kThinRows && types.chain == DType::f32 && longer != DType::f32) return false;
+  if (types.left == types.right && m > kMostNarrowRows) return false;
+  return arranged.work > kMostUnplanned;
 }
 
 // Whether the environment asks for something that the planner has to see: all that it may ask for but where
@@ -214,10 +236,12 @@ bool takes(PyObject* out, const Arranged& arranged, DType dtype, PyObject* left,
   return apart(out, left) && apart(out, right);
 }
 
-py::dtype dtype_of_result(const GemmTypes& types, PyObject* left) {
+py::dtype dtype_of_result(const GemmTypes& types, PyObject* left, PyObject* right) {
   if (types.out == DType::i32) return py::dtype::of<std::int32_t>();
   if (types.out == DType::i64) return py::dtype::of<std::int64_t>();
-  return py::reinterpret_borrow<py::dtype>(reinterpret_cast<PyObject*>(fields(left).descr));
+  if (types.out == DType::f32) return py::dtype::of<float>();
+  PyObject* const same = types.out == types.left ? left : right;
+  return py::reinterpret_borrow<py::dtype>(reinterpret_cast<PyObject*>(fields(same).descr));
 }
 
 // (left, right, out or None). NotImplemented sends the caller to the way that checks, converts and plans.
@@ -236,13 +260,13 @@ PyObject* multiply_plain(PyObject*, PyObject* const* args, Py_ssize_t count) {
     const std::optional<GemmTypes> types = plain_types(a_dtype, b_dtype, arranged.left.first.cols);
     if (!types) Py_RETURN_NOTIMPLEMENTED;
     const bool stacked = !arranged.left.axes.empty();
-    const std::int64_t most = most_unplanned(*types, arranged.left.first.rows, arranged.right.first.cols);
-    if ((!stacked && arranged.work > most) || environment_asks()) Py_RETURN_NOTIMPLEMENTED;
+    if ((!stacked && has_choice(arranged, *types)) || environment_asks()) Py_RETURN_NOTIMPLEMENTED;
     static const Isa isa = best_isa();
     const bool given = args[2] != Py_None;
     if (given && !takes(args[2], arranged, types->out, left, right)) Py_RETURN_NOTIMPLEMENTED;
-    py::object result = given ? py::reinterpret_borrow<py::object>(args[2])
-                              : new_array(dtype_of_result(*types, left), arranged.shape, arranged.axes);
+    py::object result = given
+                            ? py::reinterpret_borrow<py::object>(args[2])
+                            : new_array(dtype_of_result(*types, left, right), arranged.shape, arranged.axes);
     if (multiply(arranged, result.ptr(), *types, isa, parallel::limit()) != Status::ok) {
       return PyErr_Format(PyExc_MemoryError, "matmul: no memory left for the workspace");
     }

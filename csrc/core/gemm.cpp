@@ -3,6 +3,7 @@
 #include "core/cpu.h"
 #include "core/gemm_blocked.h"
 #include "core/gemm_small.h"
+#include "core/gemm_thin.h"
 #include "core/parallel.h"
 #include "core/workspace.h"
 
@@ -95,6 +96,8 @@ Status gemm(const DenseView& a, const DenseView& b, const DenseView& c, const Ge
   if (c.rows == 0 || c.cols == 0) return Status::ok;
   const SmallProducts small(a, b, c, types, highest);
   if (small.serves()) return run_small(small, c, types, terms, highest, threads);
+  const ThinProduct thin(a, b, c, types, highest);
+  if (thin.serves()) return thin.run(terms, threads);
   const Isa isa = gemm_isa(types.chain, highest);
   if (better_transposed(c, a.cols, gemm_blocking(isa, types.chain).lanes)) {
     const GemmTypes turned = types.transposed();

@@ -12,6 +12,7 @@
   X(gemm_scaled, isa)       \
   X(gemm_pairs, isa)        \
   X(gemm_small, isa)        \
+  X(gemm_thin, isa)         \
   X(epilogue, isa)          \
   X(dot, isa)               \
   X(copy, isa)              \

@@ -18,6 +18,7 @@ enum class KernelId : std::uint8_t {
   gemm_pack_scaled,  // panels of a right operand that is dequantised; u4 stands for both kinds of 4 bits
   gemm_block,
   gemm_small,       // products of small matrices, of which nothing or only the right one is packed
+  gemm_thin,        // a few rows times an operand that is read once, in its narrow storage
   dense_turn,       // a copy that turns columns into rows
   gemm_block_vnni,  // the same panels of integers, with the instruction for them
   gemm_group_left,  // packs of 8-bit elements in groups along k

@@ -10,12 +10,14 @@
 // Loops over register tiles must vanish, or the tile goes through the stack.
 #define DG_UNROLL _Pragma("GCC unroll 32")
 #define DG_PREFETCH(address) __builtin_prefetch(address)
+#define DG_PREFETCH_L2(address) __builtin_prefetch(address, 0, 2)
 #else
 #define DG_INLINE inline
 #define DG_INLINE_LAMBDA
 #define DG_NOINLINE
 #define DG_UNROLL
 #define DG_PREFETCH(address) static_cast<void>(address)
+#define DG_PREFETCH_L2(address) static_cast<void>(address)
 #endif
 
 namespace deepgemm::DG_ISA {

@@ -14,6 +14,12 @@ PAIRS = [
     *((d, d) for d in ("float32", "float64", "complex64", "float16", dtypes.bfloat16, "int8", "uint8")),
     ("int8", "uint8"),
     ("uint8", "int8"),
+    ("float32", "float16"),
+    (dtypes.bfloat16, "float32"),
+    ("float16", dtypes.bfloat16),
+    ("float16", "int8"),
+    ("uint8", dtypes.bfloat16),
+    ("float32", "int8"),
 ]
 SHAPES = [(1, 1, 1), (4, 4, 4), (17, 5, 33), (64, 64, 64), (3, 0, 2), (0, 3, 4), (1, 70, 9), (15, 700, 1)]
 
@@ -63,6 +69,8 @@ def test_stacks():
 
 
 def test_where_there_is_one_kernel_size_does_not_matter():
+    wide = testing.random_values("A", (512, 520), "f4"), testing.random_values("B", (520, 515), "f4")
+    testing.assert_same(plain(*wide), dg.plan(*wide, fixed="right")(wide[0]))
     for dtype in ("int8", "uint8", "float16", dtypes.bfloat16):
         A, B = testing.random_values("A", (90, 400), dtype), testing.random_values("B", (400, 300), dtype)
         got = plain(A, B)
@@ -76,8 +84,9 @@ def test_what_goes_the_long_way():
     half = np.ones((4, 4), np.float16)
     swapped = half.astype(half.dtype.newbyteorder())
     few, big = np.ones((8, 512), np.float16), np.ones((512, 512), np.float16)  # several kernels serve these
-    wide = np.ones((300, 300), np.float32)
-    pairs = [(half, half.astype("f4")), (swapped, half), (few, big), (half > 0, half > 0), (wide, wide)]
+    empty = np.zeros((600, 600), np.float32)  # zeros could be skipped
+    empty[::7, ::5] = 1
+    pairs = [(half, half.astype("f8")), (swapped, half), (few, big), (half > 0, half > 0), (empty, empty)]
     for left, right in pairs:
         assert _core.multiply_plain(left, right, None) is NotImplemented
         testing.assert_same(dg.matmul(left, right), reference.matmul(left, right))
@@ -85,3 +94,14 @@ def test_what_goes_the_long_way():
     assert _core.multiply_plain(half, half, wrong) is NotImplemented
     with pytest.raises(dg.DTypeError, match="out has dtype float32, expected float16"):
         dg.matmul(half, half, out=wrong)
+
+
+@pytest.mark.parametrize("dtype", ["float16", dtypes.bfloat16])
+def test_a_few_rows_of_narrow_weights_leave_nothing_to_choose(dtype):
+    weights = testing.random_values("W", (600, 4000), dtype)
+    for few in (1, 4):
+        X = testing.random_values("X", (few, 600), "float32")
+        testing.assert_same(plain(X, weights), reference.matmul(X, weights))
+        testing.assert_same(plain(weights.T, X.T), reference.matmul(X, weights).T)
+    X = np.ones((5, 600), dtype)
+    assert _core.multiply_plain(X, weights, None) is NotImplemented

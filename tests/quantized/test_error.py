@@ -8,9 +8,23 @@ import numpy as np
 import pytest
 
 import deepgemm as dg
+from deepgemm.dtypes import precision
 from deepgemm.errors import ShapeError, UnsupportedError
 from deepgemm.testing import random_values
 
+CASES = ["random", "ill-scaled", "cancelling", "subnormal", "growing", "near overflow"]
+# Storage that widens to float32, in pairs of which the result is float32 or the half of the two.
+MIXTURES = [
+    ("float32", "float16"),
+    (dg.bfloat16, "float32"),
+    ("float16", dg.bfloat16),
+    (dg.float8_e4m3fn, "float16"),
+    (dg.bfloat16, dg.float8_e5m2),
+    (dg.float8_e5m2, dg.float8_e4m3fn),
+    ("float32", "int8"),
+    ("uint8", "float16"),
+    ("int8", dg.bfloat16),
+]
 DTYPES = ["float64", "float32", "float16", dg.bfloat16, dg.float8_e4m3fn, "complex64", "complex128"]
 
 
@@ -58,34 +72,54 @@ def check(A, B, **options):
 
 def operands(case, dtype):
     """Matrices of shapes (3, 60) and (60, 2)."""
+    return operand(case, dtype, 0), operand(case, dtype, 1)
+
+
+def operand(case, dtype, side):
+    """One of them: the other may be of another dtype."""
+    dtype = np.dtype(dtype)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return np.clip(np.rint(numbers(case, dtype)[side] * 40), limits.min, limits.max).astype(dtype)
+    return numbers(case, dtype)[side].astype(dtype)
+
+
+def numbers(case, dtype):
     left, right = (
         random_values(case, (3, 60), np.dtype("f8")),
         random_values(case + "B", (60, 2), np.dtype("f8")),
     )
     generator = np.random.default_rng(7)
-    small = np.dtype(dtype).itemsize == 1
+    small = dtype.itemsize == 1
     if case == "ill-scaled":
         power = 2 if small else 6
         left, right = (x * 2.0 ** generator.integers(-power, power, x.shape) for x in (left, right))
     elif case == "cancelling":
         left[:, 1::2], right[1::2] = -left[:, ::2], right[::2]
     elif case == "subnormal":
-        power = {"float64": -530, "complex128": -530, "float16": -10}.get(str(np.dtype(dtype)), -70)
+        power = {"float64": -530, "complex128": -530, "float16": -10}.get(str(dtype), -70)
         left, right = (x * 2.0 ** (-6 if small else power) for x in (left, right))
     elif case == "growing":  # each addition rounds away a half of the last place
         left, right = 1 + np.arange(180).reshape(3, 60) % 7 * 2.0**-9, np.ones((60, 2))
-    if np.dtype(dtype).kind == "c":
+    elif case == "near overflow" and dtype.kind not in "iu":  # random numbers are below 4
+        largest = precision(dtype)[2]
+        part = largest / 9 if small else np.sqrt(largest / 60) / 9
+        left, right = left * part, right * part
+    if dtype.kind == "c":
         left, right = left + 1j * left[:, ::-1], right - 0.3j * right[::-1]
-    return left.astype(dtype), right.astype(dtype)
+    return left, right
 
 
-@pytest.mark.parametrize("case", ["random", "ill-scaled", "cancelling", "subnormal", "growing"])
+def assert_telling(bound, A, B):
+    magnitudes = np.abs(A.astype(np.complex128)) @ np.abs(B.astype(np.complex128))
+    assert (bound <= 2.0**-4 * np.abs(magnitudes) + 1e-3).all()
+
+
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dense(dtype, case):
     A, B = operands(case, dtype)
-    bound = check(A, B)[1]
-    magnitudes = np.abs(A.astype(np.complex128)) @ np.abs(B.astype(np.complex128))
-    assert (bound <= 2.0**-4 * np.abs(magnitudes) + 1e-3).all()  # a bound that says something
+    assert_telling(check(A, B)[1], A, B)
     if np.dtype(dtype).kind != "c":
         for wanted in ("float32", dg.bfloat16):
             check(A, B, dtype=wanted)
@@ -105,6 +139,33 @@ def test_mixed(left, right):
         assert_within(product, bound, real)
     else:
         check(A, B)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("left", "right"), MIXTURES, ids=str)
+def test_mixtures_that_widen(left, right, case):
+    A, B = operand(case, left, 0), operand(case, right, 1)
+    assert_telling(check(A, B)[1], A, B)
+    for rows in (1, 3):  # read where they stand, along rows and along columns
+        check(A[:rows], np.asfortranarray(B))
+        check(B.T[:rows], A.T)
+        check(A[:rows], B, dtype="float32")
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("other", ["float32", "float16", dg.bfloat16, dg.float8_e4m3fn, "int8"], ids=str)
+def test_weights_of_four_bits(other, case):
+    # Weights whose product with activations fits the result, which is float16 beside float16.
+    A, B = operand(case, other, 0), operand(case, "float16" if other == "float16" else "float32", 1)
+    B = B.astype(np.float32)
+    for options in ({"axis": 1}, {"axis": 1, "group_size": 12}, {"axis": 1, "symmetric": False}):
+        for dtype in ("int4", "uint4"):
+            right = dg.quantize(B, dtype, **options)
+            bound = dg.error_bound(A, right)
+            assert_within(A @ right, bound, exact(A, weights(right)))
+            assert_telling(bound, A, weights(right))
+            transposed = dg.quantize(B.T, dtype)
+            assert_within(transposed @ A.T, dg.error_bound(transposed, A.T), exact(weights(transposed), A.T))
 
 
 @pytest.mark.parametrize("format", ["csr", "csc", "coo", "bsr"])

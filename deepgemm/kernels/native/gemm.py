@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import _core
+from ...dtypes import canonical
 from ...rounding import rounded
 from ..registry import Cost, Executable, Kernel
 from . import csr, model, operand
@@ -45,8 +46,10 @@ ROUNDED = ("float32", "float16", "bfloat16")
 LEAST_ZERO_SHARE = 0.5
 
 
-def gemm_seconds(problem: Problem, machine: Machine, isa: str, threads: int) -> float:
-    """Return the seconds of a dense product whose operands are packed already.
+def gemm_seconds(
+    problem: Problem, machine: Machine, isa: str, threads: int, sizes: tuple[int, int] | None = None
+) -> float:
+    """Return the seconds of a dense product whose operands are packed already, or stand with such elements.
 
     Lanes run along the columns of the result, or along its rows if the columns do not fill a vector.
     """
@@ -61,7 +64,8 @@ def gemm_seconds(problem: Problem, machine: Machine, isa: str, threads: int) -> 
     if along == m and n <= LEAST_PACKED:
         arithmetic += m * k * size / 64 * TURN_SECONDS + (m % lanes > 0) * k * PICK_SECONDS
     tiles = vectors / 2 * -(-across // TILE_ROWS)
-    moved = (m * k + k * n + 2 * m * n) * size
+    left, right = sizes or (size, size)
+    moved = m * k * left + k * n * right + 2 * m * n * size
     return max((arithmetic + tiles * TILE_SECONDS) / threads, machine.read(moved, moved, threads))
 
 
@@ -133,8 +137,10 @@ class Gemm(Kernel):
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:
         m, k, n = problem.extents
         size = problem.itemsize
+        kept = problem.reuse is not None and not _stands(problem) and not problem.sparse_sides
+        read = None if kept else stored_sizes(problem)
         once, threads = model.best_threads(
-            problem, machine, m * n, lambda count: gemm_seconds(problem, machine, isa, count)
+            problem, machine, m * n, lambda count: gemm_seconds(problem, machine, isa, count, read)
         )
         once += model.call_seconds(problem, machine, () if reads_storage(problem) else problem.casts)
         sizes = (m * k * size, k * n * size)
@@ -145,7 +151,6 @@ class Gemm(Kernel):
             once += machine.read(other, other, threads)
             each = packed_cost(problem, machine, once, threads, sizes, kept=False)
             return each._replace(conversion=conversion, layout_bytes=nbytes, layout=name)
-        kept = problem.reuse is not None and not _thin(problem)
         return packed_cost(problem, machine, once, threads, sizes, kept)
 
     def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
@@ -166,7 +171,7 @@ class Gemm(Kernel):
         other, out = (
             (np.dtype(problem.other_spec.dtype), np.dtype(problem.output)) if narrow else (chain, chain)
         )
-        if problem.reuse is None or _thin(problem):
+        if problem.reuse is None or _stands(problem):
             kept = fixed if problem.reuse is None else fixed.copy()
             return Executable(_core.gemm_product(isa, kept, problem.fixed, False, other, out))
         # Only right operands are packed; a left one is the right one of the transposed product.
@@ -175,17 +180,20 @@ class Gemm(Kernel):
         return Executable(_core.packed_product(packed, on_left, other, out), transposed=on_left)
 
 
-def _thin(problem: Problem) -> bool:
+def _stands(problem: Problem) -> bool:
     """Whether panels of the fixed operand would gain nothing.
 
-    So thin a one in panels would make the other one be packed instead; and one of few columns that stays in
-    L1 is read where it stands, without packing the other one (`csrc/core/gemm_small.cpp`).
+    So thin a one in panels would make the other one be packed instead; one of few columns that stays in L1 is
+    read where it stands, without packing the other one (`csrc/core/gemm_small.cpp`), and so is a narrow one
+    beside few rows, in fewer bytes than its panels have (`csrc/core/gemm_thin.cpp`).
     """
     m, k, n = problem.extents
-    across = m if problem.fixed == "left" else n
+    across, other = (m, n) if problem.fixed == "left" else (n, m)
     row = across * problem.itemsize
     plain = problem.fixed == "right" and problem.other_spec.dtype == problem.accumulator == problem.output
-    return across <= LEAST_PACKED or (plain and row <= MOST_SMALL_ROW and k * row <= MOST_SMALL)
+    small = plain and row <= MOST_SMALL_ROW and k * row <= MOST_SMALL
+    narrow = problem.fixed_spec.dtype != problem.accumulator and reads_storage(problem)
+    return across <= LEAST_PACKED or small or (narrow and other <= LEAST_PACKED)
 
 
 class DenseAsCsr(Kernel):
@@ -254,6 +262,14 @@ def reads_storage(problem: Problem) -> bool:
         and problem.output in ROUNDED
         and len(problem.fixed_spec.shape) == 2
     )
+
+
+def stored_sizes(problem: Problem) -> tuple[int, int] | None:
+    """Return the bytes of an element of either operand where few rows or columns read it as it is stored."""
+    m, _, n = problem.extents
+    if min(m, n) > LEAST_PACKED or not reads_storage(problem):
+        return None
+    return canonical(problem.left.dtype).itemsize, canonical(problem.right.dtype).itemsize
 
 
 def stacked(problem: Problem, fixed: Any, isa: str | None) -> Executable:

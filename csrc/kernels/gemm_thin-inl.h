@@ -1,0 +1,218 @@
+// A few rows of floats times an operand of narrow storage, which is read once, where it stands.
+//
+// Counts for r rows and 16 elements: 16 or 32 bytes, one to eight instructions that widen them, r
+// multiply-adds. Turned columns take two shuffles more (16-bit storage) or one (8-bit): words are turned, not
+// floats.
+#pragma once
+
+#include "core/gemm_thin_args.h"
+#include "kernels/common-inl.h"
+#include "simd/storage.h"
+#include "simd/transpose.h"
+#include "simd/words.h"
+
+namespace deepgemm::DG_ISA {
+namespace {
+
+using Floats = Simd<float>;
+using FloatVec = Floats::vec;
+constexpr int64_t kLanes = Floats::width;
+
+// A strip of C, whose rows have room for whole tiles, and what of A and B it is the product of.
+template <class S>
+struct Thin {
+  const float* a;  // R values for each k
+  const S* b;      // the first column of the strip
+  int64_t b_row, b_col, depth, columns;
+  float* c;
+  int64_t c_row;
+};
+
+// ---- columns of B side by side -----------------------------------------------------------------
+
+// So many rows of B pass by at a time, tile by tile, while the same columns of those behind them are fetched
+// into L2: tiles alone, which follow their columns through all of k, leave memory waiting (4096 x 4096
+// float16: 20 GB/s), and rows alone load and store C too often (4 rows of A: 16 GB/s a thread, so 28). 32 and
+// 64 rows are no faster, and fetching into L1 is slower: rows that lie a power of two apart share its sets.
+constexpr int64_t kThinDepth = 16;
+
+// Vectors of a tile of R rows, which takes up to half of the registers for C.
+template <int R>
+constexpr int thin_vectors() {
+  int vectors = 8;
+  while (2 * R * vectors > Floats::registers) vectors /= 2;
+  return vectors;
+}
+
+template <class S, int R, int V, bool Masked>
+DG_INLINE void thin_tile(const Thin<S>& thin, int64_t k0, int64_t j) {
+  const int64_t depth = min64(kThinDepth, thin.depth - k0);
+  const int left = static_cast<int>(thin.columns - j);
+  const float* a = thin.a + k0 * R;
+  const S* b = thin.b + k0 * thin.b_row + j;
+  float* const c = thin.c + j;
+  FloatVec acc[R][V];
+  DG_UNROLL
+  for (int r = 0; r < R; ++r) {
+    DG_UNROLL
+    for (int v = 0; v < V; ++v) {
+      acc[r][v] = k0 == 0 ? Floats::zero() : Floats::load(c + r * thin.c_row + v * kLanes);
+    }
+  }
+  for (int64_t k = 0; k < depth; ++k, a += R, b += thin.b_row) {
+    DG_UNROLL
+    for (int64_t i = 0; i < V * kLanes; i += 64 / static_cast<int64_t>(sizeof(S))) {
+      DG_PREFETCH_L2(b + kThinDepth * thin.b_row + i);
+    }
+    FloatVec x[V];
+    DG_UNROLL
+    for (int v = 0; v < V; ++v) {
+      const int n = left - v * static_cast<int>(kLanes);
+      x[v] = Masked ? Storage<float, S>::load_n(b + v * kLanes, n > 0 ? n : 0)
+                    : Storage<float, S>::load(b + v * kLanes);
+    }
+    DG_UNROLL
+    for (int r = 0; r < R; ++r) {
+      const FloatVec ar = Floats::set1(a[r]);
+      DG_UNROLL
+      for (int v = 0; v < V; ++v) acc[r][v] = Floats::fma(ar, x[v], acc[r][v]);
+    }
+  }
+  DG_UNROLL
+  for (int r = 0; r < R; ++r) {
+    DG_UNROLL
+    for (int v = 0; v < V; ++v) Floats::store(c + r * thin.c_row + v * kLanes, acc[r][v]);
+  }
+}
+
+template <class S, int R>
+void thin_rows(const Thin<S>& thin) {
+  constexpr int V = thin_vectors<R>();
+  for (int64_t k = 0; k < thin.depth; k += kThinDepth) {
+    int64_t j = 0;
+    for (; j + V * kLanes <= thin.columns; j += V * kLanes) thin_tile<S, R, V, false>(thin, k, j);
+    if (j < thin.columns) thin_tile<S, R, V, true>(thin, k, j);
+  }
+}
+
+// ---- rows of B side by side: columns are turned in registers ------------------------------------
+
+// Fetches the lines of what comes next, in the order in which they lie in memory: runs of some bytes, from
+// one column to the next.
+struct ThinAhead {
+  const char* at;
+  const char* end;
+  int64_t run, stride;
+
+  DG_INLINE void fetch() {
+    DG_PREFETCH_L2(at);
+    at += 64;
+    if (at >= end) {
+      at += stride - run;
+      end += stride;
+    }
+  }
+};
+
+// Bytes of a column that are followed before the next ones. Those of a group are 32 KB on AVX-512.
+constexpr int64_t kThinRun = 1024;
+
+// R rows times groups of G squares of columns, whose chains are under way at once (int8, one row: 15, 19
+// and 23 GB/s a thread with 1, 2 and 4). Lines of columns that lie a power of two apart have no place in L1
+// side by side, and are not seen coming: fetched 256 bytes ahead in each column 4096 x 4096 bfloat16 was read
+// with 42 GB/s, in the order of memory with 50.
+template <class S, int R>
+void thin_columns(const Thin<S>& thin) {
+  constexpr int G = R == 1 ? 4 : 2, kPlaces = Words<S>::places;
+  constexpr int64_t kGroup = G * kLanes, kSquare = kLanes * kPlaces;
+  constexpr int64_t kRun = kThinRun / static_cast<int64_t>(sizeof(S));
+  const int64_t words = thin.depth / kPlaces, stride = thin.b_col * static_cast<int64_t>(sizeof(S));
+  for (int64_t j = 0; j < thin.columns; j += kGroup) {
+    const int64_t columns = min64(kGroup, thin.columns - j);
+    const S* const b = thin.b + j * thin.b_col;
+    const float* a = thin.a;
+    FloatVec acc[R][G];
+    for (int r = 0; r < R; ++r) {
+      for (int g = 0; g < G; ++g) acc[r][g] = Floats::zero();
+    }
+    ThinAhead ahead{};
+    for (int64_t k = 0; k < words * kPlaces; k += kSquare) {
+      if (k % kRun == 0) {
+        const S* next = k + kRun < thin.depth ? b + k + kRun : b + kGroup * thin.b_col;
+        const char* first = reinterpret_cast<const char*>(next);
+        ahead = {first, first + kThinRun, kThinRun, stride};
+      }
+      const int count = static_cast<int>(min64(kLanes, words - k / kPlaces));
+      FloatVec turned[G][kLanes];
+      for (int g = 0; g < G; ++g) {
+        const S* const corner = b + g * kLanes * thin.b_col + k;
+        const int64_t lanes = columns - g * kLanes;
+        FloatVec square[kLanes];
+        DG_UNROLL
+        for (int i = 0; i < kLanes; ++i) {
+          ahead.fetch();
+          square[i] = i < lanes ? Words<S>::load_n(corner + i * thin.b_col, count) : Floats::zero();
+        }
+        transpose(square);
+        DG_UNROLL
+        for (int i = 0; i < kLanes; ++i) turned[g][i] = square[i];
+      }
+      for (int i = 0; i < count; ++i) {
+        DG_UNROLL
+        for (int place = 0; place < kPlaces; ++place, a += R) {
+          DG_UNROLL
+          for (int g = 0; g < G; ++g) {
+            const FloatVec x = Words<S>::element(turned[g][i], place);
+            for (int r = 0; r < R; ++r) acc[r][g] = Floats::fma(Floats::set1(a[r]), x, acc[r][g]);
+          }
+        }
+      }
+    }
+    // What does not fill a word.
+    for (int64_t k = words * kPlaces; k < thin.depth; ++k, a += R) {
+      float last[kGroup] = {};
+      for (int64_t i = 0; i < columns; ++i) last[i] = widened(b[i * thin.b_col + k]);
+      for (int g = 0; g < G; ++g) {
+        const FloatVec x = Floats::load(last + g * kLanes);
+        for (int r = 0; r < R; ++r) acc[r][g] = Floats::fma(Floats::set1(a[r]), x, acc[r][g]);
+      }
+    }
+    for (int r = 0; r < R; ++r) {
+      for (int g = 0; g < G; ++g) Floats::store(thin.c + r * thin.c_row + j + g * kLanes, acc[r][g]);
+    }
+  }
+}
+
+template <class S, int R>
+void thin_strip(const Thin<S>& thin) {
+  if (thin.b_col == 1 && thin.depth > 0) return thin_rows<S, R>(thin);
+  thin_columns<S, R>(thin);
+}
+
+template <class S>
+void gemm_thin(const void* raw, int64_t begin, int64_t end, int, void* workspace) {
+  const GemmThinArgs& args = *static_cast<const GemmThinArgs*>(raw);
+  const DenseView& b = args.b;
+  const Thin<S> thin{args.a,
+                     static_cast<const S*>(b.data) + begin * b.col_stride,
+                     b.row_stride,
+                     b.col_stride,
+                     b.rows,
+                     end - begin,
+                     static_cast<float*>(workspace),
+                     thin_width(end - begin)};
+  static_assert(kThinRows == 4);
+  switch (args.rows) {
+    case 1:
+      return thin_strip<S, 1>(thin);
+    case 2:
+      return thin_strip<S, 2>(thin);
+    case 3:
+      return thin_strip<S, 3>(thin);
+    case 4:
+      return thin_strip<S, 4>(thin);
+  }
+}
+
+}  // namespace
+}  // namespace deepgemm::DG_ISA
