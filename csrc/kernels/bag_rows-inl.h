@@ -22,6 +22,13 @@ struct ChainOf<double> {
   using type = double;
 };
 
+// Results begin where the columns of a pass do.
+template <class T>
+struct WholeVectors {
+  static constexpr bool in_lines = false;
+  DG_INLINE static void store(T* to, int behind, typename Simd<T>::vec x) { Simd<T>::store(to + behind, x); }
+};
+
 // Rows are read from a column on; what is read lies so many elements behind it, a number known to the
 // compiler.
 template <class S>
@@ -29,8 +36,8 @@ struct PlainRow {
   using T = typename ChainOf<S>::type;
   using vec = typename Simd<T>::vec;
   static constexpr int bits = 8 * sizeof(S);
-  struct Shared {  // what rows have in common
-    DG_INLINE Shared(const BagTable&, int64_t) {}
+  struct Shared : WholeVectors<T> {  // what rows have in common
+    DG_INLINE Shared(const BagArgs&, int64_t) {}
     DG_INLINE void prefetch(int64_t) const {}
   };
   const S* row;
@@ -40,6 +47,55 @@ struct PlainRow {
   DG_INLINE vec load_n(int behind, int n) const { return Storage<T, S>::load_n(row + behind, n); }
   DG_INLINE static vec in_order(vec x) { return x; }
 };
+
+#if DG_ISA_AVX512
+// Lanes of a line that are of a row, and zeros.
+DG_INLINE __m512 load_lanes(const float* line, unsigned lanes) {
+  return _mm512_maskz_load_ps(static_cast<__mmask16>(lanes), line);
+}
+DG_INLINE __m512d load_lanes(const double* line, unsigned lanes) {
+  return _mm512_maskz_load_pd(static_cast<__mmask8>(lanes), line);
+}
+DG_INLINE void store_lanes(float* to, __m512 x, unsigned lanes) {
+  _mm512_mask_storeu_ps(to, static_cast<__mmask16>(lanes), x);
+}
+DG_INLINE void store_lanes(double* to, __m512d x, unsigned lanes) {
+  _mm512_mask_storeu_pd(to, static_cast<__mmask8>(lanes), x);
+}
+
+// Rows that all begin at the same place within a cache line, read line by line: each line has a chain for
+// each of its elements, those before the row in the first one and behind it in the last being zeros that are
+// not stored. A vector that lies across two lines is two reads. 41,000 rows of 64 floats took 112
+// microseconds that way and 97 by lines, where NumPy's tables begin 16 bytes into one; two rows a turn are
+// part of that.
+template <class E>
+struct LineRow {
+  using T = E;
+  using V = Simd<T>;
+  using vec = typename V::vec;
+  static constexpr int bits = 8 * sizeof(T);
+  struct Shared {
+    static constexpr bool in_lines = true;
+    unsigned front;  // elements of the first line that are of the row
+
+    DG_INLINE Shared(const BagArgs& args, int64_t column) : front(~0u << (args.column - column)) {}
+    DG_INLINE void prefetch(int64_t) const {}
+    DG_INLINE void store(T* to, int behind, vec x) const {
+      behind == 0 ? store_lanes(to, x, front) : V::store(to + behind, x);
+    }
+  };
+  const T* row;
+  unsigned front;
+
+  DG_INLINE LineRow(const Shared& shared, const unsigned char* at, int64_t)
+      : row(reinterpret_cast<const T*>(at)), front(shared.front) {}
+  DG_INLINE vec load(int behind) const {
+    return behind == 0 ? load_lanes(row, front) : V::load(row + behind);
+  }
+  DG_INLINE vec load_n(int behind, int n) const { return V::load_n(row + behind, n); }
+  DG_INLINE static vec in_order(vec x) { return x; }
+};
+#endif
 
 // Integers of a byte each.
 template <class S>
@@ -190,12 +246,15 @@ struct ScaledRow {
   using vec = V::vec;
   static constexpr int bits = C::bits;
   static constexpr bool has_zero = C::may_be_raised || !Common;
-  struct Shared : Scales<Common> {
+  struct Shared : Scales<Common>, WholeVectors<T> {
     const BagTable& table;
     int64_t column;
     vec least;
-    DG_INLINE Shared(const BagTable& of, int64_t from)
-        : Scales<Common>(of), table(of), column(from), least(V::set1(static_cast<float>(of.raised))) {}
+    DG_INLINE Shared(const BagArgs& args, int64_t from)
+        : Scales<Common>(args.table),
+          table(args.table),
+          column(from),
+          least(V::set1(static_cast<float>(args.table.raised))) {}
   };
   C codes;
   vec zero, scale, shift;
@@ -229,13 +288,13 @@ struct PackedRow {
   using V = Simd<float>;
   using vec = V::vec;
   static constexpr int bits = Bits;
-  struct Shared : Scales<Common> {
+  struct Shared : Scales<Common>, WholeVectors<T> {
     vec numbers;
     __m512i low_bit;
-    DG_INLINE Shared(const BagTable& of, int64_t) : Scales<Common>(of) {
+    DG_INLINE Shared(const BagArgs& args, int64_t) : Scales<Common>(args.table) {
       const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
       const __m512i code = _mm512_and_si512(lane, _mm512_set1_epi32((1 << Bits) - 1));
-      const __m512i sign = _mm512_set1_epi32(of.raised);
+      const __m512i sign = _mm512_set1_epi32(args.table.raised);
       numbers = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_xor_si512(code, sign), sign));
       low_bit = _mm512_slli_epi32(Bits == 4 ? _mm512_srli_epi32(lane, 1) : lane, Bits / 2);
     }
@@ -280,16 +339,19 @@ using PackedRow = ScaledRow<Packed<Bits>, Common>;
 // scales that are narrower than float32.
 template <class S>
 struct Plain {
+  static constexpr bool are_plain = true;
   template <bool Common>
   using Row = PlainRow<S>;
 };
 template <class C>
 struct Scaled {
+  static constexpr bool are_plain = false;
   template <bool Common>
   using Row = ScaledRow<C, Common>;
 };
 template <int Bits>
 struct PackedIntegers {
+  static constexpr bool are_plain = false;
   template <bool Common>
   using Row = PackedRow<Bits, Common>;
 };

@@ -19,18 +19,29 @@ constexpr int kLanes = 16;
 
 DG_INLINE int at_most(int64_t n, int most) { return n < most ? static_cast<int>(n) : most; }
 
+#if DG_ISA_AVX512
+DG_INLINE __m512 load_those(const float* p, uint32_t lanes, __m512 fill) {
+  return _mm512_mask_loadu_ps(fill, static_cast<__mmask16>(lanes), p);
+}
+DG_INLINE __m512d load_those(const double* p, uint32_t lanes, __m512d fill) {
+  return _mm512_mask_loadu_pd(fill, static_cast<__mmask8>(lanes), p);
+}
+#endif
+
 // How two elements become one, with what leaves the other as it is.
 template <class T>
 struct Sum {
   using vec = typename Simd<T>::vec;
   DG_INLINE static vec join(vec a, vec chain) { return sum(chain, a); }
   DG_INLINE static T nothing() { return T(0); }
+  static constexpr bool is_sum = true;
 };
 template <class T>
 struct Largest {
   using vec = typename Simd<T>::vec;
   DG_INLINE static vec join(vec a, vec chain) { return larger(a, chain); }
   DG_INLINE static T nothing() { return static_cast<T>(-INFINITY); }
+  static constexpr bool is_sum = false;
 };
 // Where a nan spoils the sum of exponentials anyway, the largest element need not be one.
 template <class T>
@@ -38,12 +49,14 @@ struct LargestNumber {
   using vec = typename Simd<T>::vec;
   DG_INLINE static vec join(vec a, vec chain) { return larger_number(a, chain); }
   DG_INLINE static T nothing() { return static_cast<T>(-INFINITY); }
+  static constexpr bool is_sum = false;
 };
 template <class T>
 struct Smallest {
   using vec = typename Simd<T>::vec;
   DG_INLINE static vec join(vec a, vec chain) { return smaller(a, chain); }
   DG_INLINE static T nothing() { return static_cast<T>(INFINITY); }
+  static constexpr bool is_sum = false;
 };
 
 // The 16 chains over a segment of what `make` turns each vector into; make gets the vector's elements, the
@@ -57,7 +70,10 @@ struct Lanes {
   template <class Make>
   DG_INLINE void run(int64_t length, Make make) {
     for (int v = 0; v < count; ++v) lane[v] = V::set1(Op::nothing());
-    int64_t at = 0;
+    run_on(0, length, make);
+  }
+  template <class Make>
+  DG_INLINE void run_on(int64_t at, int64_t length, Make make) {
     for (; at + kLanes <= length; at += kLanes) {
       for (int v = 0; v < count; ++v) lane[v] = Op::join(make(at + v * W, W), lane[v]);
     }
@@ -65,6 +81,28 @@ struct Lanes {
       const int n = at_most(length - at - v * W, W);
       lane[v] = Op::join(make(at + v * W, n), lane[v]);
     }
+  }
+  // The same over elements in memory. With masks that cost nothing, two rounds are made whatever the length:
+  // where segments are short, the branches that ask for it cost more than the loads.
+  DG_INLINE void run(const T* x, int64_t length) {
+    const typename V::vec nothing = V::set1(Op::nothing());
+    const auto make = [&](int64_t at, int n) DG_INLINE_LAMBDA {
+      if (n == W) return V::load(x + at);
+      return Op::is_sum ? V::load_n(x + at, n) : load_or(x + at, n, nothing);
+    };
+#if DG_ISA_AVX512
+    constexpr int kSure = 2 * kLanes;
+    const uint32_t those = _bzhi_u32(~0u, static_cast<uint32_t>(at_most(length, kSure)));
+    for (int v = 0; v < count; ++v) lane[v] = load_those(x + v * W, those >> v * W, nothing);
+    for (int v = 0; v < count; ++v) {
+      lane[v] = Op::join(load_those(x + kLanes + v * W, those >> (kLanes + v * W), nothing), lane[v]);
+    }
+    if (length > kSure) [[unlikely]] {
+      run_on(kSure, length, make);
+    }
+#else
+    run(length, make);
+#endif
   }
   // The first levels of the tree: lanes l and l + half lie in two vectors.
   DG_INLINE typename V::vec halved() {
@@ -95,11 +133,8 @@ void segment_sum(const void* raw, int64_t begin, int64_t end, int, void*) {
     typename V::vec halves[V::width];
     for (int s = 0; s < n; ++s) {
       const Span span = span_of(args, first + s);
-      const T* x = values + span.begin;
       Lanes<T, Sum<T>> lanes;
-      lanes.run(span.length, [&](int64_t at, int count) DG_INLINE_LAMBDA {
-        return count == V::width ? V::load(x + at) : V::load_n(x + at, count);
-      });
+      lanes.run(values + span.begin, span.length);
       halves[s] = lanes.halved();
     }
     for (int s = n; s < V::width; ++s) halves[s] = V::zero();
@@ -108,18 +143,9 @@ void segment_sum(const void* raw, int64_t begin, int64_t end, int, void*) {
 }
 
 template <class T, class Op>
-DG_INLINE void extreme_lanes(const T* x, int64_t length, Lanes<T, Op>& lanes) {
-  using V = Simd<T>;
-  const typename V::vec nothing = V::set1(Op::nothing());
-  lanes.run(length, [&](int64_t at, int n) DG_INLINE_LAMBDA {
-    return n == V::width ? V::load(x + at) : load_or(x + at, n, nothing);
-  });
-}
-
-template <class T, class Op>
 DG_INLINE typename Simd<T>::vec extreme(const T* x, int64_t length) {
   Lanes<T, Op> lanes;
-  extreme_lanes(x, length, lanes);
+  lanes.run(x, length);
   return lanes.everywhere();
 }
 
@@ -134,7 +160,7 @@ void segment_extreme(const void* raw, int64_t begin, int64_t end, int, void*) {
     for (int s = 0; s < n; ++s) {
       const Span span = span_of(args, first + s);
       Lanes<T, Op> lanes;
-      extreme_lanes(static_cast<const T*>(args.values) + span.begin, span.length, lanes);
+      lanes.run(static_cast<const T*>(args.values) + span.begin, span.length);
       rows[s] = lanes.halved();
     }
     for (int s = n; s < V::width; ++s) rows[s] = V::zero();

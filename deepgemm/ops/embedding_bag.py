@@ -12,6 +12,7 @@ from ..dtypes import bfloat16, canonical, is_float
 from ..errors import DTypeError, ShapeError
 from ..rounding import rounded
 from ..sparse.quantized import Quantized
+from ..sparse.ragged import Ragged
 from . import _bags, _tables
 from . import _request as request
 
@@ -117,6 +118,12 @@ def embedding_bag(
     op = "embedding_bag"
     _bags.chosen(op, "mode", mode, _bags.MODES)
     _bags.chosen(op, "out_of_range", out_of_range, _bags.OUT_OF_RANGE)
+    if (
+        type(bags) is Ragged
+        and weights is padding_idx is dtype is None
+        and not isinstance(table, list | tuple)
+    ):
+        return _of_ragged(op, table, bags, mode, out_of_range)
     if _is_list_of_tables(table):
         each = _each(op, table, bags, weights, padding_idx)
         features = [_feature(op, f"[{n}]", mode, include_last_offset, *one) for n, one in enumerate(each)]
@@ -133,6 +140,19 @@ def embedding_bag(
         found, read, at, _ = features[number]
         _bags.refuse_id(op, f"bags{at}: " if at else "", read, position, found.shape[0])
     return result if written == output else rounded(result, output)
+
+
+def _of_ragged(op: str, table: Any, bags: Ragged, mode: str, out_of_range: str) -> Array:
+    """Do what most calls ask for: after a gather has filled the caches, each line of Python costs twice."""
+    found = _tables.read(op, "table", table)
+    bags._check_fresh()
+    read = _bags.Bags(_bags.ids_of(op, "bags", bags), bags._segments)
+    result = np.empty((len(bags), found.shape[1]), found.output)
+    isa = request.one_kernel_options(op, None, None, None).choice.isa
+    outcome = _core.bags(mode, isa, [(found.parts, *_bags.core_part(read), -1)], out_of_range, result)
+    if not isinstance(outcome, str):
+        _bags.refuse_id(op, "", read, outcome[1], found.shape[0])
+    return result
 
 
 class _Feature(NamedTuple):

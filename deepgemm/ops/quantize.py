@@ -13,7 +13,7 @@ from ..errors import DTypeError, ShapeError, UnsupportedError
 from ..rounding import rounded
 from ..sparse.base import SparseArray
 from ..sparse.core import Factor
-from ..sparse.packing import pack, packed_width
+from ..sparse.packing import pack, rows_of_codes
 from ..sparse.quantized import Quantized
 from ..sparse.quantized_blocks import panels, spread
 from ..sparse.quantized_sparse import QuantizedSparse
@@ -150,7 +150,7 @@ def quantize(
     bits = code_bits(target.dtype)
     byte = np.int8 if code_limits(target.dtype)[0] < 0 else np.uint8
     storage: Any = target.dtype if bits == 8 else np.uint8
-    values = np.empty((array.shape[0], packed_width(array.shape[1], bits)), storage)
+    values = rows_of_codes(array.shape, bits, storage)
     for rows in panels(array.shape):
         codes = codes_of(array, rows, target)[0]
         if is_float(target.dtype):

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DTypeError
-from ..sparse.packing import pack, packed_width
+from ..sparse.packing import pack, rows_of_codes
 from ..sparse.quantized import Quantized
 from ..sparse.quantized_blocks import panels
 from ..sparse.rowwise import Layout, find
@@ -72,7 +72,7 @@ def quantize_table(table: npt.ArrayLike, layout: str) -> Quantized:
         )
     wanted = find("quantize_table", layout)
     narrow = wanted.bits < 8
-    values = np.empty((rows.shape[0], packed_width(rows.shape[1], wanted.bits)), np.uint8)
+    values = rows_of_codes(rows.shape, wanted.bits, np.uint8)
     scales, offsets = (np.empty((rows.shape[0], 1), wanted.scale_dtype.newbyteorder("=")) for _ in "so")
     for panel in panels((rows.shape[0], rows.shape[1])):
         part = rows[panel].astype(np.float32, copy=False)

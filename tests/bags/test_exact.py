@@ -60,6 +60,26 @@ def test_threads_and_index_widths(index, where, isa, threads, monkeypatch):
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_rows_that_lie_alike_in_cache_lines(dtype, isa, monkeypatch):
+    monkeypatch.setenv("DEEPGEMM_KERNEL", isa)
+    long = make_bags([3, 0, 900, 2])
+    for columns in (16, 32, 64, 128, 144):  # 144 fill nine lines, the most that one pass takes
+        values = random_values(f"lines{columns}", ((ROWS + 1) * columns,), dtype)
+        for first in (0, 1, 4, 8, 12, 15):  # in elements, from wherever NumPy's memory begins
+            table = values[first : first + ROWS * columns].reshape(ROWS, columns)
+            for index in (np.int32, np.int64):
+                check(table, make_bags(LENGTHS, index=index), "mean")
+            check(table[::-1, 3:-5], make_bags(LENGTHS))
+            check(table, make_bags(LENGTHS, rows=ROWS + 9), out_of_range="clip")
+            with dg.threads(2):
+                check(table, long)  # whose columns are split
+            # Beyond the result's own elements nothing is written.
+            halves = dg.embedding_bag([table, table[:, :-1]], [long, long])
+            assert_same(halves, np.hstack([expected(table, long), expected(table[:, :-1], long)]))
+
+
+@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("kind", ["float32", "float16", "fused 4"])
 def test_ids_out_of_range_and_padding(kind, isa, monkeypatch):
     monkeypatch.setenv("DEEPGEMM_KERNEL", isa)
