@@ -4,19 +4,39 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import deepgemm as dg
 from deepgemm import _core, reference, testing
 
 ISAS = _core.cpu_info()["usable"]
-PIECE = 4096  # csrc/core/gemm_split.cpp
+PIECE = 2048  # csrc/core/gemm_split.cpp
+LEAST_LANES = 8
+# Few lines on both sides, where k runs in lanes; adjacent ones in lanes; long rows along which B is streamed.
 SHAPES = [
     (1, 16385, 1),
     (2, 20_000, 2),
-    (5, 3 * PIECE + 7000, 3),
+    (5, 8 * PIECE + 700, 3),
+    (7, 17_000, 6),
+    (1, 18_000, 7),
+    (9, 8 * PIECE + 1, 4),
     (15, 16390, 15),
-    (16, 5 * PIECE, 3),
+    (16, 9 * PIECE, 3),
     (3, 17_001, 20),
+    (2, 16_400, 150),
+    (100, 16_385, 5),
+]
+LAYOUTS = [
+    ("C", "C"),
+    ("F", "C"),
+    ("C", "F"),
+    ("F", "F"),
+    ("row-stride", "row-stride"),
+    ("column-stride", "C"),
+    ("F", "column-stride"),
+    ("negative-columns", "negative-rows"),
+    ("misaligned", "C"),
+    ("unaligned-vectors", "unaligned-vectors"),
 ]
 
 pytestmark = pytest.mark.usefixtures("three_threads")
@@ -27,16 +47,25 @@ def operands(shape, dtype):
     return testing.random_values("A", (m, k), dtype), testing.random_values("B", (k, n), dtype)
 
 
+def interleaved(A, B):
+    """Whether a piece of an element is 16 chains, by the layout of the operands."""
+    size = A.itemsize
+    if A.strides[1] == B.strides[0] == size:
+        return True
+    in_lanes = [(B.strides[1], B.shape[1]), (A.strides[0], A.shape[0])]
+    return not any(stride == size and extent >= LEAST_LANES for stride, extent in in_lanes)
+
+
 def piecewise(A, B):
     """The order of the kernel: pieces of the inner index, added in ascending order."""
-    m, k = A.shape
-    result = np.zeros((m, B.shape[1]), A.dtype)
-    for first in range(0, k, PIECE):
+    all_entries = scipy.sparse.csr_array(np.ones((A.shape[0], B.shape[1])))
+    result = np.zeros(all_entries.shape, A.dtype)
+    for first in range(0, A.shape[1], PIECE):
         left, right = A[:, first : first + PIECE], B[first : first + PIECE]
-        if max(result.shape) >= 16:
-            part = reference.matmul(left, right)
+        if interleaved(A, B):
+            part = reference.sddmm(all_entries, left, right)[0].reshape(result.shape)
         else:
-            part = np.array([[reference.dot(row, column) for column in right.T] for row in left], A.dtype)
+            part = reference.matmul(left, right)
         result = result + part
     return result
 
@@ -45,18 +74,43 @@ def piecewise(A, B):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_pieces_are_added_in_order(shape, dtype):
     A, B = operands(shape, dtype)
-    wanted = piecewise(A, B)
-    for isa in ISAS:
-        for number, layout in enumerate(
-            ("C", "F", "row-stride", "column-stride", "negative-columns", "misaligned")
-        ):
-            left, right = testing.LAYOUTS[layout](A), testing.LAYOUTS[layout](B)
-            side, threads = ("left", "right")[number % 2], number % 3 + 1
-            plan = dg.plan(
-                left, right, fixed=side, kernel=f"gemm_split@{isa}", threads=threads, reproducible=False
-            )
-            assert (plan.kernel, plan.isa) == ("gemm_split", isa)
-            testing.assert_same(plan(right if side == "left" else left), wanted, f"{isa} {layout} {threads}")
+    wanted = {}
+    for number, layouts in enumerate(LAYOUTS):
+        left, right = (testing.LAYOUTS[layout](x) for layout, x in zip(layouts, (A, B), strict=True))
+        order = interleaved(left, right)
+        if order not in wanted:
+            wanted[order] = piecewise(left, right)
+        side = ("left", "right")[number % 2]
+        for isa in ISAS:
+            for threads in (1, 2, 3):
+                plan = dg.plan(
+                    left, right, fixed=side, kernel=f"gemm_split@{isa}", threads=threads, reproducible=False
+                )
+                assert (plan.kernel, plan.isa) == ("gemm_split", isa)
+                got = plan(right if side == "left" else left)
+                testing.assert_same(got, wanted[order], f"{isa} {layouts} {threads}")
+
+
+def test_views_within_wider_arrays():
+    A, B = operands((5, 17_000, 6), "f4")
+    for columns in (2, 3, 5):
+        left, right = np.asfortranarray(A)[:columns], B[:, :columns]
+        wanted = piecewise(left, right)
+        for x, y in ((left, right), (left, right.copy()), (left.copy(), right)):
+            got = dg.matmul(x, y, kernel="gemm_split", reproducible=False)
+            testing.assert_same(got, wanted)
+
+
+def test_what_stands_behind_operands_takes_no_part():
+    for m, n in ((3, 3), (1, 7), (6, 2)):
+        A, B = operands((m, 16_390, n), "f4")
+        padded = np.full((2, 16_390 + 64, 8), np.nan, "f4")
+        for layout in ("C", "F"):
+            left = padded[0].reshape(-1)[: A.size].reshape(A.shape, order=layout)
+            right = padded[1].reshape(-1)[: B.size].reshape(B.shape)
+            left[:], right[:] = A, B
+            got = dg.matmul(left, right, kernel="gemm_split", reproducible=False)
+            testing.assert_same(got, piecewise(left, right))
 
 
 def test_within_the_bound_of_any_order():

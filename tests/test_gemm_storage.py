@@ -18,7 +18,7 @@ PAIRS = [
     if (left in NARROW or right in NARROW) or (np.float32 in (left, right) and left != right)
 ]
 ISAS = _core.cpu_info()["usable"]
-SHAPES = [(1, 5, 3), (3, 600, 90), (7, 33, 17), (40, 70, 65)]
+SHAPES = [(1, 5, 3), (3, 1100, 90), (20, 1090, 40), (7, 33, 17), (40, 70, 65)]
 
 
 def numbers(shape: tuple[int, ...], dtype: np.dtype, seed: int = 0) -> np.ndarray:

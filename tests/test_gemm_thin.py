@@ -1,4 +1,4 @@
-"""Dense products of a few rows or columns: streamed along rows, or turned in registers along columns."""
+"""Dense products of few rows or columns, streamed along rows or turned in registers; stages of many."""
 
 from __future__ import annotations
 
@@ -53,6 +53,19 @@ def test_layouts(dtype):
         testing.assert_same(dg.matmul(A, B, bias=bias, activation="relu"), ended)
         testing.assert_same(dg.matmul(A[0], B), wanted[0])
         testing.assert_same(dg.matmul(B.T, A[0]), wanted[0])
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_blocks_of_k_and_stages_of_columns(isa):
+    """Whole numbers, whose sums are exact in any order, in a product of several of both."""
+    rng = np.random.default_rng(0)
+    A, B = (rng.integers(-3, 4, shape).astype("f4") for shape in ((200, 1030), (1030, 1100)))
+    wanted = (A.astype("i4") @ B.astype("i4")).astype("f4")
+    plan = dg.plan(A, B, fixed="right", reuse=1000, kernel=f"gemm_packed@{isa}")
+    for threads in (1, 3):
+        got = dg.matmul(A, B, threads=threads, kernel=f"gemm_packed@{isa}")
+        testing.assert_same(got, wanted, f"{threads}")
+    testing.assert_same(plan(A), wanted)
 
 
 def test_columns_that_share_a_set_of_the_cache():

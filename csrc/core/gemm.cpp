@@ -95,7 +95,9 @@ Status gemm(const DenseView& a, const DenseView& b, const DenseView& c, const Ge
             int threads, bool swap_roles, const Epilogue& terms) {
   if (c.rows == 0 || c.cols == 0) return Status::ok;
   const SmallProducts small(a, b, c, types, highest);
-  if (small.serves()) return run_small(small, c, types, terms, highest, threads);
+  if (small.serves() && (terms.empty() || types.out == types.chain)) {
+    return run_small(small, c, types, terms, highest, threads);
+  }
   const ThinProduct thin(a, b, c, types, highest);
   if (thin.serves()) return thin.run(terms, threads);
   const Isa isa = gemm_isa(types.chain, highest);

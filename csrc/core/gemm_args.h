@@ -23,9 +23,10 @@ struct GemmBlocking {
   }
 };
 
-// A block of k costs one pass over C. 512 gave 2048 cubed 208 GFLOP/s (one thread of a Zen 5 with 1 MB of
-// L2, peak 247), 384 199, 256 189, 1024 210: a panel of B need not fit into L1, only stream from L2.
-constexpr std::int64_t kGemmDepth = 512;
+// A block of k costs one pass over C, whose lines come from L3 or memory: with 512, 1024, 2048 of k 1024
+// cubed gave 210, 222, 221 GFLOP/s (one thread of a Zen 5 with 1 MB of L2, peak 247), 2048 cubed 204, 216,
+// 219. A panel of B need not fit into L1, only stream from L2.
+constexpr std::int64_t kGemmDepth = 1024;
 
 // A tile of r rows and v vectors takes r * v registers for C, min(r, v) for the operand that is kept
 // and one for the other.
@@ -154,9 +155,15 @@ struct GemmFinishArgs {
 
 // gemm_dots does rows [begin, end) of C, each element in the order of `dot`. Rows of A and columns of B are
 // contiguous, C has unit column stride.
+//
+// gemm_flat does all of C in the same order where B has 2 to kMostFlat columns and stands without a gap, row
+// by row. Rows of A are contiguous, or its columns are, and then these are at most as far apart as those of B
+// are many.
 struct GemmDotsArgs {
   DenseView a, b, c;
+  std::int64_t behind;  // how many more k's of A stand in memory
 };
+constexpr int kMostFlat = 7;
 
 // dot: `result` is one element; the part [begin, end) is the whole vector.
 struct DotArgs {

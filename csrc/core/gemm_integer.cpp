@@ -3,6 +3,7 @@
 
 #include "core/cpu.h"
 #include "core/gemm_blocked.h"
+#include "core/gemm_small.h"
 #include "core/integer_rows.h"
 #include "core/parallel.h"
 #include "core/workspace.h"
@@ -155,6 +156,8 @@ class IntegerProduct {
 Status gemm_integers(const DenseView& a, const DenseView& b, const DenseView& c, const GemmTypes& types,
                      Isa highest, int threads) {
   if (c.rows == 0 || c.cols == 0) return Status::ok;
+  const SmallProducts small(a, b, c, types, highest);
+  if (small.serves()) return small.run(threads);
   const Isa isa = gemm_isa(DType::i32, highest);
   if (serves_integer_rows(b, c, types)) return gemm_integer_rows(a, b, c, types, isa, threads);
   if (serves_integer_rows(a.transposed(), c.transposed(), types)) {

@@ -11,6 +11,11 @@ namespace {
 
 // Above this many multiply-adds packing A is worth its time, and so is a second thread.
 constexpr std::int64_t kMostWork = std::int64_t{1} << 19;
+// The same for elements that are widened; of 8-bit integers the packed product takes four in a step.
+constexpr std::int64_t kMostWidened = std::int64_t{1} << 18;
+constexpr std::int64_t kMostWidenedBytes = std::int64_t{1} << 15;
+// Sums of so many products of 8-bit integers are exact in float32.
+constexpr std::int64_t kExactDepth = (1 << 24) / (255 * 255);
 // A right operand that is read once for each tile of rows stays in L1.
 constexpr std::int64_t kMostRightBytes = 32 << 10;
 // Multiply-adds in lanes without a column, from which on turning the product over is cheaper.
@@ -23,21 +28,33 @@ constexpr std::int64_t kBlockRows = 84;
 constexpr std::int64_t kMemberVectors = 64;
 constexpr std::int64_t kTaskVectors = std::int64_t{1} << 16;
 
+// Both operands are of one dtype, and so is the result, or it holds sums of integers.
+FoundKernel kernel_of(const GemmTypes& types, Isa isa) {
+  const DType left = types.left;
+  const bool same = types.right == left && types.out == left && !is_complex(left);
+  const bool sums = types.right == left && types.out == DType::i32 && types.chain == DType::i32;
+  if (!same && !sums) return {};
+  return find_kernel(KernelId::gemm_small, left, IndexType::i32, isa);
+}
+
 }  // namespace
 
 SmallProducts::SmallProducts(const DenseView& a, const DenseView& b, const DenseView& c,
-                             const GemmTypes& types, Isa highest, const GemmAxis* axes, int axis_count)
-    : size_(static_cast<std::int64_t>(size_of(types.chain))) {
-  const bool real = types.chain == DType::f32 || types.chain == DType::f64;
-  const bool same = types.left == types.chain && types.right == types.chain && types.out == types.chain;
-  if (!real || !same) return;
-  const Isa isa = gemm_isa(types.chain, highest);
-  lanes_ = gemm_blocking(isa, types.chain).lanes;
+                             const GemmTypes& types, Isa highest, const GemmAxis* axes, int axis_count) {
+  const bool integers = types.chain == DType::i32;
+  const Isa isa = gemm_isa(integers ? DType::f32 : types.chain, highest);
+  const FoundKernel kernel = kernel_of(types, isa);
+  if (kernel.run == nullptr || (integers && a.cols > kExactDepth)) return;
+  widens_ = types.left != types.chain;
+  most_work_ = integers ? kMostWidenedBytes : widens_ ? kMostWidened : kMostWork;
+  const DType computed = integers ? DType::f32 : types.chain;
+  size_ = bytes_of(computed);
+  lanes_ = gemm_blocking(isa, computed).lanes;
   args_.axes = axes;
   args_.axis_count = axis_count;
   for (int d = 0; d < axis_count; ++d) count_ *= axes[d].extent;
   if (place(a, b, c) || (axis_count == 0 && place(b.transposed(), a.transposed(), c.transposed()))) {
-    kernel_ = find_kernel(KernelId::gemm_small, types.chain, IndexType::i32, isa);
+    kernel_ = kernel;
   }
 }
 
@@ -57,25 +74,30 @@ bool SmallProducts::place(const DenseView& a, const DenseView& b, const DenseVie
   const std::int64_t idle = (c.cols + lanes_ - 1) / lanes_ * lanes_ - c.cols;
   const bool unit = c.col_stride == 1 || c.cols == 1;
   if (!unit || b.rows * b.cols * size_ > kMostRightBytes) return false;
-  const bool large = c.rows * c.cols * a.cols > kMostWork;
-  const bool tall = args_.axis_count == 0 && c.rows > 2 * kBlockRows && c.cols <= kTallVectors * lanes_ &&
-                    2 * c.cols >= lanes_;
+  const bool large = c.rows * c.cols * a.cols > most_work_;
+  const bool tall = !widens_ && args_.axis_count == 0 && c.rows > 2 * kBlockRows &&
+                    c.cols <= kTallVectors * lanes_ && 2 * c.cols >= lanes_;
   if (large ? !tall : c.rows * a.cols * idle > kMostIdle) return false;
   args_.a = a;
   args_.b = b;
   args_.c = c;
-  args_.pack_b = b.col_stride != 1 && b.cols != 1;
+  args_.pack_b = !widens_ && b.col_stride != 1 && b.cols != 1;
   if (large) cut_rows();
   return true;
 }
 
+// Bytes of each thread: elements that are widened, or the right operand.
+std::int64_t SmallProducts::workspace() const {
+  const DenseView &a = args_.a, &b = args_.b, &c = args_.c;
+  if (widens_) return (a.rows * a.cols + b.rows * b.cols + c.rows * c.cols) * size_;
+  return args_.pack_b ? b.rows * round_up(b.cols, lanes_) * size_ : 0;
+}
+
 Status SmallProducts::run(int threads) const {
-  const DenseView& b = args_.b;
-  const std::int64_t width = (b.cols + lanes_ - 1) / lanes_ * lanes_;
-  const std::int64_t vectors = kMemberVectors + args_.c.rows * args_.a.cols * (width / lanes_);
+  const std::int64_t vectors = kMemberVectors + args_.c.rows * args_.a.cols * ceil_div(args_.b.cols, lanes_);
   const std::int64_t tasks =
       count_ == 1 ? 1 : std::min(parallel::task_count(threads, vectors * count_, kTaskVectors), count_);
-  const std::int64_t each = args_.pack_b ? b.rows * width * size_ : 0;
+  const std::int64_t each = workspace();
   const Workspace memory(static_cast<std::size_t>(tasks == 1 ? each : each * threads));
   if (memory.data() == nullptr) return Status::no_memory;
   parallel::run(threads, tasks, [&](std::int64_t task, int thread) {

@@ -25,10 +25,12 @@ class SmallProducts {
  private:
   bool place(const DenseView& a, const DenseView& b, const DenseView& c);
   void cut_rows();
+  std::int64_t workspace() const;
 
   FoundKernel kernel_;
   GemmSmallArgs args_{};
-  std::int64_t size_ = 0, lanes_ = 1, count_ = 1;
+  std::int64_t size_ = 0, lanes_ = 1, count_ = 1, most_work_ = 0;
+  bool widens_ = false;
   GemmAxis blocks_{};          // of a tall product, whose rows are cut into members
   DenseView rest_a_, rest_c_;  // and what they leave over
 };

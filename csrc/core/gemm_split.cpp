@@ -2,33 +2,42 @@
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
 
 #include "core/dense.h"
 #include "core/gemm_args.h"
+#include "core/gemm_blocked.h"
 #include "core/parallel.h"
 #include "core/workspace.h"
 
 namespace deepgemm {
 namespace {
 
-// Of the inner index: 16 rows or columns of them stay in L2 beside those of the other operand.
-constexpr std::int64_t kPiece = 4096;
-// From so many rows or columns on they fill the lanes, and no dot products are needed.
-constexpr std::int64_t kLeastLanes = 16;
+// Of the inner index: some dozens of rows or columns of them stay in L2 beside those of the other operand.
+constexpr std::int64_t kPiece = 2048;
+// So many columns fill half of the lanes of float32, the fewest that are not better spread over k as well.
+constexpr std::int64_t kLeastLanes = 8;
+constexpr std::int64_t kTasksPerThread = 8;
 
 class SplitGemm {
  public:
   SplitGemm(const DenseView& a, const DenseView& b, const DenseView& c, DType dtype, Isa isa, int threads)
-      : a_(a), b_(b), c_(c), dtype_(dtype), isa_(isa), threads_(threads), size_(size_of(dtype)) {}
+      : a_(a), b_(b), c_(c), dtype_(dtype), isa_(isa), threads_(threads), size_(bytes_of(dtype)) {
+    arrange();
+  }
 
   Status run() const {
-    const std::int64_t pieces = std::max<std::int64_t>((a_.cols + kPiece - 1) / kPiece, 1);
-    const Workspace memory(static_cast<std::size_t>(pieces * c_.rows * c_.cols) * size_);
+    const std::int64_t pieces = std::max<std::int64_t>(ceil_div(a_.cols, kPiece), 1);
+    const Workspace memory(static_cast<std::size_t>(pieces * c_.rows * c_.cols * size_));
     if (memory.data() == nullptr) return Status::no_memory;
+    // Pieces of one task follow one another, for the sake of the prefetcher.
+    const std::int64_t tasks = std::min<std::int64_t>(pieces, threads_ == 1 ? 1 : kTasksPerThread * threads_);
     std::atomic<Status> status{Status::ok};
-    parallel::run(threads_, pieces, [&](std::int64_t p, int) {
-      const Status one = piece(p, partial(memory.data(), p));
-      if (one != Status::ok) status.store(one, std::memory_order_relaxed);
+    parallel::run(threads_, tasks, [&](std::int64_t task, int) {
+      for (std::int64_t p = pieces * task / tasks; p < pieces * (task + 1) / tasks; ++p) {
+        const Status one = piece(p, partial(memory.data(), p));
+        if (one != Status::ok) status.store(one, std::memory_order_relaxed);
+      }
     });
     if (status.load() != Status::ok) return status.load();
     if (dtype_ == DType::f32) {
@@ -40,55 +49,99 @@ class SplitGemm {
   }
 
  private:
+  // What lanes run along, which the order follows.
+  enum class Lanes : std::uint8_t {
+    columns,  // adjacent columns of B
+    inner,    // k, contiguous in both operands, or in copies
+    flat,     // few columns of B and k together
+  };
+
+  void arrange() {
+    if (a_.col_stride == 1 && b_.row_stride == 1) return;
+    if (c_.rows > c_.cols) turn();
+    for (const Lanes lanes : {Lanes::columns, Lanes::flat}) {
+      for (int side = 0; side < 2; ++side) {
+        if (fits(lanes)) {
+          lanes_ = lanes;
+          return;
+        }
+        turn();
+      }
+    }
+  }
+
+  void turn() {
+    std::swap(a_, b_);
+    a_ = a_.transposed();
+    b_ = b_.transposed();
+    c_ = c_.transposed();
+  }
+
+  bool fits(Lanes lanes) const {
+    if (b_.col_stride != 1) return false;
+    if (lanes == Lanes::columns) return b_.cols >= kLeastLanes;
+    const bool woven = a_.row_stride == 1 && a_.col_stride > 0 && a_.col_stride <= b_.cols;
+    return b_.cols > 1 && b_.cols <= kMostFlat && b_.row_stride == b_.cols && (a_.col_stride == 1 || woven);
+  }
+
   DenseView partial(void* memory, std::int64_t p) const {
-    char* data = static_cast<char*>(memory) + static_cast<std::size_t>(p * c_.rows * c_.cols) * size_;
-    return {data, c_.rows, c_.cols, c_.cols, 1};
+    return {offset(memory, p * c_.rows * c_.cols, size_), c_.rows, c_.cols, c_.cols, 1};
   }
 
   Status piece(std::int64_t p, const DenseView& to) const {
     const std::int64_t first = p * kPiece, depth = std::min(kPiece, a_.cols - first);
-    DenseView a = a_, b = b_;
-    a.data = static_cast<char*>(a.data) + first * a.col_stride * static_cast<std::int64_t>(size_);
-    b.data = static_cast<char*>(b.data) + first * b.row_stride * static_cast<std::int64_t>(size_);
-    a.cols = b.rows = depth;
-    if (std::max(c_.rows, c_.cols) >= kLeastLanes) {
-      return gemm(a, b, to, GemmTypes::all(dtype_), isa_, 1);
+    const DenseView a = window(a_, 0, a_.rows, first, depth, size_);
+    const DenseView b = window(b_, first, depth, 0, b_.cols, size_);
+    if (lanes_ == Lanes::columns) {
+      GemmSmallArgs one{};
+      one.a = a;
+      one.b = b;
+      one.c = to;
+      run_kernel(KernelId::gemm_small, one, 1);
+      return Status::ok;
     }
-    const Workspace lines(static_cast<std::size_t>((c_.rows + c_.cols) * depth) * size_);
+    if (lanes_ == Lanes::flat) {
+      run_kernel(KernelId::gemm_flat, GemmDotsArgs{a, b, to, a_.cols - first - depth}, to.rows);
+      return Status::ok;
+    }
+    const Workspace lines(static_cast<std::size_t>((c_.rows + c_.cols) * depth * size_));
     if (lines.data() == nullptr) return Status::no_memory;
-    char* const b_lines =
-        static_cast<char*>(lines.data()) + static_cast<std::size_t>(c_.rows * depth) * size_;
-    const FoundKernel kernel = find_kernel(KernelId::gemm_dots, dtype_, IndexType::i32, isa_);
-    const GemmDotsArgs args{along(a, lines.data()), along(b.transposed(), b_lines).transposed(), to};
-    kernel.run(&args, 0, c_.rows, 0, nullptr);
+    const DenseView a_lines = along(a, lines.data());
+    const DenseView b_lines =
+        along(b.transposed(), offset(lines.data(), c_.rows * depth, size_)).transposed();
+    run_kernel(KernelId::gemm_dots, GemmDotsArgs{a_lines, b_lines, to, 0}, to.rows);
     return Status::ok;
+  }
+
+  template <class Args>
+  void run_kernel(KernelId id, const Args& args, std::int64_t count) const {
+    find_kernel(id, dtype_, IndexType::i32, isa_).run(&args, 0, count, 0, nullptr);
   }
 
   // Rows that are contiguous: those that are given, or copies.
   DenseView along(const DenseView& rows, void* memory) const {
     if (rows.col_stride == 1) return rows;
     const DenseView copy{memory, rows.rows, rows.cols, rows.cols, 1};
-    dense::copy(rows, copy, size_, 1);
+    dense::copy(rows, copy, static_cast<std::size_t>(size_), 1);
     return copy;
   }
 
   template <class T>
-  void add(const void* memory, std::int64_t pieces) const {
-    const T* partial = static_cast<const T*>(memory);
-    for (std::int64_t i = 0; i < c_.rows; ++i) {
-      for (std::int64_t j = 0; j < c_.cols; ++j) {
-        T sum = T(0);
-        for (std::int64_t p = 0; p < pieces; ++p) sum += partial[(p * c_.rows + i) * c_.cols + j];
-        static_cast<T*>(c_.data)[i * c_.row_stride + j * c_.col_stride] = sum;
-      }
+  void add(void* memory, std::int64_t pieces) const {
+    const std::int64_t count = c_.rows * c_.cols;
+    T* const sums = static_cast<T*>(memory);
+    for (std::int64_t p = 1; p < pieces; ++p) {
+      for (std::int64_t i = 0; i < count; ++i) sums[i] += sums[p * count + i];
     }
+    dense::copy(partial(memory, 0), c_, static_cast<std::size_t>(size_), 1);
   }
 
-  const DenseView a_, b_, c_;
+  DenseView a_, b_, c_;
   const DType dtype_;
   const Isa isa_;
   const int threads_;
-  const std::size_t size_;
+  const std::int64_t size_;
+  Lanes lanes_ = Lanes::inner;
 };
 
 class GemmSplitProduct final : public Product {

@@ -36,6 +36,7 @@ enum class KernelId : std::uint8_t {
   epilogue,     // what follows a product: terms, activation, rounding to the dtype of the result
   dot,
   gemm_dots,     // a few rows times a few columns, each of them a dot product
+  gemm_flat,     // the same for few columns that stand side by side
   sddmm,         // dot products at the entries of a mask
   gram,          // rows of the upper triangle of A^T diag(w) A
   bsr_dense,     // rows of Y as chains over the blocks of a block row; X and Y row-major

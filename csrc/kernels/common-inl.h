@@ -25,6 +25,18 @@ namespace {
 
 DG_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
+// std::integer_sequence would be shared inline code, which an ISA object must not carry.
+template <int...>
+struct Sequence {};
+template <int N, int... Rest>
+constexpr auto make_sequence() {
+  if constexpr (N == 0) {
+    return Sequence<Rest...>{};
+  } else {
+    return make_sequence<N - 1, N - 1, Rest...>();
+  }
+}
+
 DG_INLINE int64_t index_of(const void* array, bool wide, int64_t position) {
   // A branch that always goes one way costs less than a second copy of every tile.
   return wide ? static_cast<const int64_t*>(array)[position] : static_cast<const int32_t*>(array)[position];

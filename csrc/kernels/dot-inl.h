@@ -68,42 +68,6 @@ void dot_real(const void* raw, int64_t begin, int64_t end, int, void*) {
   *static_cast<T*>(args.result) = chains.tree();
 }
 
-// One row and N columns at a time: N times as many chains are under way.
-template <class T, int N>
-DG_INLINE void dots(const T* a, const T* b, int64_t b_stride, int64_t length, T* c) {
-  Chains<T> chains[N];
-  for (int j = 0; j < N; ++j) chains[j].clear();
-  int64_t k = 0;
-  for (; k + kChains <= length; k += kChains) {
-    for (int j = 0; j < N; ++j) chains[j].add(a + k, b + j * b_stride + k);
-  }
-  if (k < length) {
-    T a_copy[kChains], b_copy[kChains];
-    const int n = static_cast<int>(length - k);
-    copy_strided(a + k, 1, n, a_copy);
-    for (int j = 0; j < N; ++j) {
-      copy_strided(b + j * b_stride + k, 1, n, b_copy);
-      chains[j].add(a_copy, b_copy);
-    }
-  }
-  for (int j = 0; j < N; ++j) c[j] = chains[j].tree();
-}
-
-template <class T>
-void gemm_dots(const void* raw, int64_t begin, int64_t end, int, void*) {
-  const GemmDotsArgs& args = *static_cast<const GemmDotsArgs*>(raw);
-  const int64_t stride = args.b.col_stride, length = args.a.cols;
-  for (int64_t i = begin; i < end; ++i) {
-    const T* a = static_cast<const T*>(args.a.data) + i * args.a.row_stride;
-    const T* b = static_cast<const T*>(args.b.data);
-    T* c = static_cast<T*>(args.c.data) + i * args.c.row_stride;
-    int64_t j = 0;
-    for (; j + 4 <= args.c.cols; j += 4) dots<T, 4>(a, b + j * stride, stride, length, c + j);
-    for (; j + 2 <= args.c.cols; j += 2) dots<T, 2>(a, b + j * stride, stride, length, c + j);
-    if (j < args.c.cols) dots<T, 1>(a, b + j * stride, stride, length, c + j);
-  }
-}
-
 // a stands on the left: re = fma(ar, br, re); re = fma(-ai, bi, re); im = fma(ar, bi, im);
 // im = fma(ai, br, im), each in its lane.
 template <class T>

@@ -179,6 +179,13 @@ class Block {
     }
   }
 
+  // The share of the next panels that the index-th tile fetches; nothing new if others have fetched all.
+  const T* ahead_of(const Tile<T>& tile, int64_t index, int64_t panel, int panels) const {
+    const int64_t begin = index * kc_ * Simd<T>::width, size = E * kPanel * kc_ * panels;
+    const bool wanted = begin < size && panel + panels < panels_.end && args_.direct == GemmDirect::no;
+    return wanted ? tile.b + panels * tile.b_panel + begin : tile.b;
+  }
+
   void column_group(int64_t panel, int panels) {
     const DenseView& c = args_.c;
     Tile<T> tile;
@@ -192,6 +199,7 @@ class Block {
     tile.start_cols = starts_of(panel);
     for (int64_t t = tiles_.begin; t < tiles_.end; ++t) {
       tile.a = a_tile(t);
+      tile.ahead = ahead_of(tile, t - tiles_.begin, panel, panels);
       tile.c = static_cast<T*>(c.data) + E * (t * h_ * c.row_stride + panel * kPanel * c.col_stride);
       tile.c_stride = c.row_stride;
       if (args_.start_rows != nullptr) tile.start_rows = args_.start_rows + t * h_;

@@ -18,18 +18,6 @@ DG_INLINE Range part(int64_t count, int64_t index, int64_t parts) {
   return {count * index / parts, count * (index + 1) / parts};
 }
 
-// std::integer_sequence would be shared inline code, which an ISA object must not carry.
-template <int...>
-struct Sequence {};
-template <int N, int... Rest>
-constexpr auto make_sequence() {
-  if constexpr (N == 0) {
-    return Sequence<Rest...>{};
-  } else {
-    return make_sequence<N - 1, N - 1, Rest...>();
-  }
-}
-
 // A panel where it stands: `across` leads to its next row of A or column of B, `along` to the next k.
 template <class S>
 struct PackSource {

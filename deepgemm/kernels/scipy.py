@@ -28,6 +28,10 @@ NUMPY_INTEGER_SECONDS = 1e-9
 BLAS_EFFICIENCY = 0.9
 # A BLAS shares rows and columns among threads, never the inner index: fewer results than this have one.
 BLAS_SHARED_RESULTS = 512
+# With fewer results operands are packed for little work, and tiles are not full: so many rows or columns, of
+# whichever there are fewer, reach half of the rate (float32, 16 x 65536 x 16 and 8 x 200000 x 8: 104 and 51
+# GFLOP/s of 247).
+BLAS_HALF_RATE_LINES = 16
 NUMPY_CALL = 1e-6
 # To widen or round one element, which NumPy does on one thread: for weights of bfloat16 four times as long as
 # a product of 16 rows by the narrow kernel.
@@ -105,8 +109,12 @@ class NumPy(_Library):
         if exact(problem):
             return Cost(NUMPY_CALL + machine.call + m * k * n * NUMPY_INTEGER_SECONDS)
         flops = m * k * n * (8 if problem.accumulator.startswith("complex") else 2)
-        threads = machine.cores if m * n >= BLAS_SHARED_RESULTS else 1
+        shared = m * n >= BLAS_SHARED_RESULTS
+        threads = machine.cores if shared else 1
         rate = machine.flop_rate(isa, problem.accumulator) * BLAS_EFFICIENCY * threads
+        if not shared:
+            lines = max(1, min(m, n))
+            rate *= lines / (lines + BLAS_HALF_RATE_LINES)
         moved = (m * k + k * n + m * n) * problem.itemsize
         seconds = max(flops / rate, machine.read(moved, moved, threads))
         # A plan casts the operand that it keeps once.

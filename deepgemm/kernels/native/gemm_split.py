@@ -15,21 +15,24 @@ if TYPE_CHECKING:
 DTYPES = ("float32", "float64")
 # With more results there are chains enough for all lanes and threads; with a shorter inner index the chains
 # are over before threads have met.
-MOST_RESULTS = 511
-LEAST_INNER = 16385
-# Share of the FMA peak: with few rows and columns most operands of an FMA are loaded for it alone.
-EFFICIENCY = 0.3
+MOST_RESULTS = gemm.FEW_RESULTS
+LEAST_INNER = gemm.LONG_INNER
+# Share of the FMA peak where lanes are full: operands are read where they stand.
+EFFICIENCY = 0.6
 # What adding up the pieces costs each call, besides.
-COMBINE_SECONDS = 2e-6
-PIECE = 4096  # csrc/core/gemm_split.cpp
+COMBINE_SECONDS = 1e-6
+# From so many adjacent columns on lanes run along them, and those beyond the last one idle.
+LEAST_LANES = 8
+PIECE = 2048  # csrc/core/gemm_split.cpp
 
 
 class GemmSplit(Kernel):
-    """The inner index is cut into pieces of 4,096, which threads share and whose sums are added in order.
+    """The inner index is cut into pieces of 2,048, which threads share and whose sums are added in order.
 
-    With 16 rows or columns a piece is one chain for each element, otherwise it is summed as the product of
-    two vectors is, in 16 interleaved chains. The order depends on the shape alone, never on threads or ISA,
-    but it is not the stated one, so that only `reproducible=False` admits it.
+    Where lanes run along 8 or more columns (or rows) that are adjacent in memory a piece is one chain for
+    each element; otherwise it is summed as the product of two vectors is, in 16 interleaved chains. The
+    order depends on shape and layout alone, never on threads or ISA, but it is not the stated one, so that
+    only `reproducible=False` admits it.
     """
 
     name = "gemm_split"
@@ -58,6 +61,10 @@ class GemmSplit(Kernel):
         m, k, n = problem.extents
         moved = (m + n) * k * problem.itemsize
         rate = machine.flop_rate(isa, problem.accumulator) * EFFICIENCY
+        lanes = max(1, machine.vector_bytes(isa) // problem.itemsize)
+        wide = max(m, n)
+        if wide >= LEAST_LANES:
+            rate *= wide / (-(-wide // lanes) * lanes)
 
         def seconds(threads: int) -> float:
             return max(2.0 * m * k * n / rate / threads, machine.read(moved, moved, threads))
