@@ -6,8 +6,8 @@
 // is read and written once, in L1. For 14 rows and two vectors GCC 12 writes 48 instructions, 28 of which are
 // the 896 multiply-adds, and after 64 of these rounds 28 times five instructions, a load and a store. On
 // hardware it has not been measured. With vfmadd231ps in the instruction's place, which makes nonsense at the
-// same pace, 256 x 256 x 256 was through in 1 / 1.75 of the time of the float32 tiles (one thread of a Zen 5);
-// pairs of bfloat16, which need no widening, take 1 / 2.0.
+// same pace, 256 x 256 x 256 was through in 1 / 1.75 of the time of the float32 tiles (one thread of a Zen
+// 5); pairs of bfloat16, which need no widening, take 1 / 2.0.
 #pragma once
 
 #include "kernels/gemm_pairs-inl.h"

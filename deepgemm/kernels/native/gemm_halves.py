@@ -12,8 +12,8 @@ class GemmHalves(PairedGemm):
     far an element may be off is said there. Typically it is 2.5 times 2**-11 of the result's standard
     deviation where operands are normally distributed: six times what rounding the result to float16 leaves
     anyway. Sums that overflow in float16, inf and nan are found, and the product is computed again in the
-    stated order, so that no result is infinite that need not be. Members of a stack that are multiplied as one
-    matrix are one product.
+    stated order, so that no result is infinite that need not be. Members of a stack that are multiplied as
+    one matrix are one product.
 
     The instruction does 2.1 times the multiply-adds of float32's, and widening the sums takes a ninth of
     that. The kernel was verified by emulating the instruction; its speed was not measured on hardware.
