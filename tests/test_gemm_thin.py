@@ -90,9 +90,9 @@ NARROW_SHAPES = ((0, 5), (1, 16), (2, 17), (3, 1), (5, 33), (15, 7), (31, 8), (3
 @pytest.mark.parametrize("storage", STORAGE, ids=str)
 def test_narrow_storage(storage):
     """Read where it stands, its rows or its columns being contiguous, beside operands of every dtype."""
-    for few, (inner, many) in itertools.product((1, 2, 3, 4, 5), NARROW_SHAPES):
+    for few, (inner, many) in itertools.product((*range(1, 10), 12, 15, 16, 17), NARROW_SHAPES):
         B = testing.random_values("B", (inner, many), storage)
-        for other in ("float32", "float16", dg.bfloat16, "float8_e4m3fn"):
+        for other in ("float32", "float16", dg.bfloat16, "float8_e4m3fn")[: 4 if few < 4 else 1]:
             A = testing.random_values("A", (few, inner), other)
             wanted = reference.matmul(A, B)
             for isa, laid in itertools.product(ISAS, (B, np.asfortranarray(B), B[:, ::-1][:, ::-1])):
@@ -104,7 +104,7 @@ def test_narrow_storage(storage):
 @pytest.mark.parametrize("storage", STORAGE, ids=str)
 def test_strips_of_narrow_storage(storage):
     """Wide enough for several strips and tasks, deep enough for several squares and steps."""
-    for few, inner, many in ((1, 1101, 2600), (4, 139, 1300)):
+    for few, inner, many in ((1, 1101, 2600), (4, 139, 1300), (13, 77, 700)):
         A = testing.random_values("A", (few, inner), "float32")
         B = testing.random_values("B", (inner, many), storage)
         C, bias = (testing.random_values(name, (many,), "float32") for name in ("C", "bias"))

@@ -102,8 +102,14 @@ struct Arranged {
   bool left_is_vector = false;
 };
 
-// The number that NumPy gave bfloat16, which belongs to ml_dtypes, when it was registered.
-int bfloat16_number = -1;
+// The dtypes that belong to ml_dtypes, and the numbers that NumPy gave them when they were registered.
+struct Registered {
+  const char* name;
+  DType dtype;
+  int number = -1;
+};
+Registered registered[] = {
+    {"bfloat16", DType::bf16}, {"float8_e4m3fn", DType::f8e4m3}, {"float8_e5m2", DType::f8e5m2}};
 
 // The dtype of an array that products read or make, by its number: asking for its name takes microseconds.
 bool plain_dtype(PyObject* array, DType& dtype) {
@@ -126,8 +132,13 @@ bool plain_dtype(PyObject* array, DType& dtype) {
       return true;
     }
   }
-  dtype = DType::bf16;
-  return descr->type_num == bfloat16_number;
+  for (const auto& [name, known, number] : registered) {
+    if (descr->type_num == number) {
+      dtype = known;
+      return true;
+    }
+  }
+  return false;
 }
 
 // The dtypes of a product of two arrays for which the caller asks nothing, where it has one kernel only: of
@@ -142,8 +153,10 @@ std::optional<GemmTypes> plain_types(DType left, DType right, std::int64_t inner
     return GemmTypes{left, right, fits ? DType::i32 : DType::i64, DType::i32};
   }
   const auto half = [](DType t) { return t == DType::f16 || t == DType::bf16; };
-  if (left == right && left < DType::i32) return GemmTypes{left, right, left, half(left) ? DType::f32 : left};
-  const auto mixes = [&](DType t) { return t == DType::f32 || half(t) || integer(t); };
+  const auto computed = [](DType t) { return t <= DType::c128; };
+  if (left == right && computed(left)) return GemmTypes::all(left);
+  if (left == right && half(left)) return GemmTypes{left, right, left, DType::f32};
+  const auto mixes = [&](DType t) { return t == DType::f32 || (!computed(t) && t < DType::i32); };
   if (!mixes(left) || !mixes(right)) return std::nullopt;
   DType out = DType::f32;
   if (half(left) && integer(right)) out = left;
@@ -163,7 +176,7 @@ bool has_choice(const Arranged& arranged, const GemmTypes& types) {
     return arranged.work >= kLeastWorkLookedAt && (has_many_zeros(arranged.left.first, types.left) ||
                                                    has_many_zeros(arranged.right.first, types.right));
   }
-  const DType longer = m <= kThinRows ? types.right : types.left;
+  const DType longer = m <= n ? types.right : types.left;
   if (std::min(m, n) <= kThinRows && types.chain == DType::f32 && longer != DType::f32) return false;
   if (types.left == types.right && m > kMostNarrowRows) return false;
   return arranged.work > kMostUnplanned;
@@ -313,7 +326,8 @@ PyMethodDef kPlain = {"multiply_plain",
 }  // namespace
 
 void add_dense(py::module_& module) {
-  bfloat16_number = py::dtype::from_args(py::module_::import("ml_dtypes").attr("bfloat16")).num();
+  const py::module_ extended = py::module_::import("ml_dtypes");
+  for (Registered& known : registered) known.number = py::dtype::from_args(extended.attr(known.name)).num();
   // A raw function: argument handling through pybind11 would cost as much as a small product.
   module.attr("multiply_plain") = py::reinterpret_steal<py::object>(PyCFunction_New(&kPlain, nullptr));
   module.def("multiply_dense", &multiply_dense, py::arg("isa"), py::arg("left"), py::arg("right"),

@@ -24,7 +24,7 @@ ThinProduct::ThinProduct(const DenseView& a, const DenseView& b, const DenseView
                          Isa highest)
     : a_(a), b_(b), c_(c), types_(types) {
   if (types.chain != DType::f32) return;
-  turned_ = c.rows > kThinRows;
+  turned_ = c.rows > c.cols;
   if (turned_) {
     a_ = b.transposed();
     b_ = a.transposed();
@@ -47,12 +47,13 @@ Status ThinProduct::run(const Epilogue& terms, int threads) const {
   char* const shared = static_cast<char*>(memory.data());
   if (shared == nullptr) return Status::no_memory;
 
-  const GemmPackArgs pack{a_.data, m, a_.row_stride, k, a_.col_stride, m, 1, shared, 0};
+  const std::int64_t tiles = ceil_div(m, kThinTile), height = ceil_div(m, tiles);
+  const GemmPackArgs pack{a_.data, m, a_.row_stride, k, a_.col_stride, height, 1, shared, 0};
   find_kernel(KernelId::gemm_pack_left, types_.left, IndexType::i32, kernel_.isa)
-      .run(&pack, 0, 1, 0, nullptr);
+      .run(&pack, 0, tiles, 0, nullptr);
   const FoundKernel epilogue = find_kernel(KernelId::epilogue, types_.out, IndexType::i32, kernel_.isa);
   const Epilogue ending = turned_ ? terms.transposed() : terms;
-  const GemmThinArgs args{static_cast<const float*>(memory.data()), m, b_};
+  const GemmThinArgs args{static_cast<const float*>(memory.data()), m, height, b_};
   parallel::run(static_cast<int>(team), ceil_div(n, strip), [&](std::int64_t task, int thread) {
     char* const own = shared + a_bytes + thread * each;
     const std::int64_t begin = task * strip, cols = std::min(strip, n - begin);

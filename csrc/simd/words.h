@@ -14,6 +14,19 @@ inline __m512 element_of(__m512i words, int place, S) {
   if constexpr (sizeof(S) == 2) return widen(_mm512_cvtepi32_epi16(there), S{});
   if constexpr (sizeof(S) == 1) return widen(_mm512_cvtepi32_epi8(there), S{});
 }
+// The low halves of all words and then the high ones: one permutation for two conversions.
+inline __m512 element_of(__m512i words, int place, Float16) {
+  const __m512i low_first = _mm512_set_epi16(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1, 30,
+                                             28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  const __m512i halves = _mm512_permutexvar_epi16(low_first, words);
+  return _mm512_cvtph_ps(place == 0 ? _mm512_castsi512_si256(halves) : _mm512_extracti64x4_epi64(halves, 1));
+}
+// Every second byte is the high one of a float16.
+inline __m512 element_of(__m512i words, int place, Float8E5M2) {
+  const __m512i high = place % 2 == 0 ? _mm512_slli_epi16(words, 8) : words;
+  return element_of(_mm512_and_si512(high, _mm512_set1_epi16(static_cast<short>(0xff00))), place / 2,
+                    Float16{});
+}
 inline __m512 element_of(__m512i words, int place, BFloat16) {
   const __m512i high = _mm512_and_si512(words, _mm512_set1_epi32(static_cast<int>(0xffff0000u)));
   return _mm512_castsi512_ps(place == 0 ? _mm512_slli_epi32(words, 16) : high);

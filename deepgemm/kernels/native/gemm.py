@@ -36,6 +36,8 @@ TILE_SECONDS = 15e-9
 WORKSPACE = 2 << 20
 # Up to this many rows or columns the larger operand is read where it stands, not packed.
 LEAST_PACKED = 4
+# The same for an operand that is stored narrower than the chain (csrc/core/gemm_thin_args.h).
+THIN_ROWS = 16
 # Bytes of a row, and of all rows, of a right operand that is small (csrc/core/gemm_small.cpp): in a plan
 # 2000 x 64 x 64 reached 199 GFLOP/s a thread by panels of it, and 240 without.
 MOST_SMALL_ROW = 256
@@ -80,7 +82,11 @@ def gemm_seconds(
 def packing_seconds(problem: Problem, machine: Machine, nbytes: float, threads: int) -> float:
     """Return the seconds to pack an operand of so many bytes: it is read and written once."""
     m, _, n = problem.extents
-    return 0.0 if min(m, n) <= LEAST_PACKED else machine.read(2 * nbytes, 2 * nbytes, threads)
+    return (
+        0.0
+        if min(m, n) <= LEAST_PACKED or is_thin(problem)
+        else machine.read(2 * nbytes, 2 * nbytes, threads)
+    )
 
 
 def packed_cost(
@@ -200,8 +206,7 @@ def _stands(problem: Problem) -> bool:
     row = across * problem.itemsize
     plain = problem.fixed == "right" and problem.other_spec.dtype == problem.accumulator == problem.output
     small = plain and row <= MOST_SMALL_ROW and k * row <= MOST_SMALL
-    narrow = problem.fixed_spec.dtype != problem.accumulator and reads_storage(problem)
-    return across <= LEAST_PACKED or small or (narrow and other <= LEAST_PACKED)
+    return across <= LEAST_PACKED or small or (is_thin(problem) and other <= across)
 
 
 class DenseAsCsr(Kernel):
@@ -272,10 +277,17 @@ def reads_storage(problem: Problem) -> bool:
     )
 
 
-def stored_sizes(problem: Problem) -> tuple[int, int] | None:
-    """Return the bytes of an element of either operand where few rows or columns read it as it is stored."""
+def is_thin(problem: Problem) -> bool:
+    """Whether a few rows or columns meet an operand of narrow storage, which is read once, where it stands."""
     m, _, n = problem.extents
-    if min(m, n) > LEAST_PACKED or not reads_storage(problem):
+    longer = problem.right if m <= n else problem.left
+    narrow = longer.dtype != problem.accumulator and longer.scaling is None
+    return min(m, n) <= THIN_ROWS and narrow and reads_storage(problem)
+
+
+def stored_sizes(problem: Problem) -> tuple[int, int] | None:
+    """Return the bytes of an element of either operand where these are read as they are stored."""
+    if not is_thin(problem):
         return None
     return canonical(problem.left.dtype).itemsize, canonical(problem.right.dtype).itemsize
 
