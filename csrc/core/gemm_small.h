@@ -23,6 +23,7 @@ class SmallProducts {
   Status run(int threads) const;
 
  private:
+  bool is_tall(const DenseView& a, const DenseView& b, const DenseView& c) const;
   bool place(const DenseView& a, const DenseView& b, const DenseView& c);
   void cut_rows();
   std::int64_t workspace() const;

@@ -57,8 +57,8 @@ class SplitGemm {
   };
 
   void arrange() {
-    if (a_.col_stride == 1 && b_.row_stride == 1) return;
     if (c_.rows > c_.cols) turn();
+    if (a_.col_stride == 1 && b_.row_stride == 1) return;
     for (const Lanes lanes : {Lanes::columns, Lanes::flat}) {
       for (int side = 0; side < 2; ++side) {
         if (fits(lanes)) {

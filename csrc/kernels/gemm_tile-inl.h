@@ -298,7 +298,9 @@ void complex_tile(const Tile<T>& tile) {
   }
   const T* a = tile.a;
   const T* b = tile.b;
-  for (int64_t k = 0; k < tile.depth; ++k, a += 2 * R, b += tile.b_step) {
+  const T* ahead = tile.ahead;
+  for (int64_t k = 0; k < tile.depth; ++k, a += 2 * R, b += tile.b_step, ahead += W) {
+    DG_PREFETCH_L2(ahead);
     const vec b_re = V::load(b), b_im = V::load(b + W);
     for (int r = 0; r < R; ++r) {
       const vec a_re = V::set1(a[2 * r]), a_im = V::set1(a[2 * r + 1]);

@@ -152,7 +152,9 @@ def test_large_members_and_many_are_shared_by_threads(shape):
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize("shape", [(3001, 20, 16), (1700, 64, 33), (900, 90, 8), (2000, 40, 4)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(3001, 20, 16), (1700, 64, 33), (900, 90, 8), (2000, 40, 4), (190, 1100, 9)], ids=str
+)
 def test_many_rows_and_few_columns(shape, dtype, isa):
     m, k, n = shape
     A, B = testing.random_values("A", (m, k), dtype), testing.random_values("B", (k, n), dtype)
