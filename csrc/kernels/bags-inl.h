@@ -103,7 +103,7 @@ void bag_pass(const BagArgs& args, int64_t begin, int64_t end, int64_t column, i
   const int64_t ahead = ids_ahead(bytes), row_bytes = args.table.row_bytes;
   const uint64_t count = static_cast<uint64_t>(args.table.count);
   const void* const ids = args.ids;
-  const bool wide = args.wide_ids;
+  const bool wide = args.wide_ids, mean = args.mean;
   const int64_t padding = args.padding, id_count = args.id_count;
   const unsigned char* const part = args.table.rows + column * Row::bits / 8;
   const T* const weights = static_cast<const T*>(args.weights);
@@ -170,14 +170,17 @@ void bag_pass(const BagArgs& args, int64_t begin, int64_t end, int64_t column, i
       }
       take(id, at);
     }
-    const int64_t counted = stop > span.begin ? stop - span.begin - left_out : 0;
-    if (counted == 0) {
-      DG_UNROLL
-      for (int v = 0; v < NV; ++v) chain[v] = V::zero();
-    } else if (args.mean) {
-      const vec divisor = V::set1(static_cast<T>(counted));
-      DG_UNROLL
-      for (int v = 0; v < NV; ++v) chain[v] = quotient(chain[v], divisor);
+    // A sum of nothing is zero already; whether a bag is empty is a branch that nobody can foresee.
+    if (Op<T>::takes_zero_rows || mean) {
+      const int64_t counted = stop > span.begin ? stop - span.begin - left_out : 0;
+      if (counted == 0) {
+        DG_UNROLL
+        for (int v = 0; v < NV; ++v) chain[v] = V::zero();
+      } else if (mean) {
+        const vec divisor = V::set1(static_cast<T>(counted));
+        DG_UNROLL
+        for (int v = 0; v < NV; ++v) chain[v] = quotient(chain[v], divisor);
+      }
     }
     DG_UNROLL
     for (int v = 0; v < NV; ++v) chain[v] = Row::in_order(chain[v]);

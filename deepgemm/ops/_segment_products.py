@@ -29,11 +29,16 @@ def is_native(chain: np.dtype[Any], *stored: np.dtype[Any]) -> bool:
 
 def readable(values: Array, chain: np.dtype[Any]) -> Array:
     """Return an operand as the core reads it: itself where it can be widened on the way."""
-    narrow = values.dtype in _SMALL or (is_float(values.dtype) and values.itemsize <= chain.itemsize)
-    if not (values.dtype == chain or (narrow and (chain == _FLOAT32 or chain.kind == "i"))):
-        values = values.astype(chain)
-    whole = values.flags.aligned and all(stride % values.itemsize == 0 for stride in values.strides)
-    return values if whole else values.copy()
+    if values.dtype != chain:
+        narrow = values.dtype in _SMALL or (is_float(values.dtype) and values.itemsize <= chain.itemsize)
+        if not (narrow and (chain == _FLOAT32 or chain.kind == "i")):
+            values = values.astype(chain)
+    flags = values.flags
+    if flags.aligned and (
+        flags.c_contiguous or all(stride % values.itemsize == 0 for stride in values.strides)
+    ):
+        return values
+    return values.copy()
 
 
 def rows_of(ragged: Ragged, values: Array, turned: bool = False) -> Matrices:

@@ -146,12 +146,14 @@ def _of_ragged(op: str, table: Any, bags: Ragged, mode: str, out_of_range: str) 
     """Do what most calls ask for: after a gather has filled the caches, each line of Python costs twice."""
     found = _tables.read(op, "table", table)
     bags._check_fresh()
-    read = _bags.Bags(_bags.ids_of(op, "bags", bags), bags._segments)
-    result = np.empty((len(bags), found.shape[1]), found.output)
+    ids, segments = _bags.ids_of(op, "bags", bags), bags._segments
+    result = np.empty((len(segments.offsets) - 1, found.shape[1]), found.output)
+    lengths = segments.lengths if segments.has_gaps else None
     isa = request.one_kernel_options(op, None, None, None).choice.isa
-    outcome = _core.bags(mode, isa, [(found.parts, *_bags.core_part(read), -1)], out_of_range, result)
+    part = (found.parts, ids, segments.offsets, lengths, None, -1)
+    outcome = _core.bags(mode, isa, [part], out_of_range, result)
     if not isinstance(outcome, str):
-        _bags.refuse_id(op, "", read, outcome[1], found.shape[0])
+        _bags.refuse_id(op, "", _bags.Bags(ids, segments), outcome[1], found.shape[0])
     return result
 
 

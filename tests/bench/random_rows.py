@@ -25,10 +25,10 @@ import deepgemm as dg
 
 TABLE_BYTES = 1 << 30
 ROW_BYTES = (64, 128, 256, 512)
-GATHERED = 128 << 20  # bytes of rows in one call
+GATHERED = 512 << 20  # bytes of rows in one call
 POOLING = 20
 AHEAD = (8, 16, 32, 64)
-ROUNDS = 5
+ROUNDS = 4
 
 
 def plain_loop() -> Callable[[np.ndarray, np.ndarray, int, int], None]:
