@@ -26,6 +26,13 @@ def rows_of_codes(shape: tuple[int, int], bits: int, dtype: npt.DTypeLike) -> Ar
 
     NumPy's own begins 16 bytes into one, so a row of 64 bytes lies in two lines: 2.5 ns for a row that is
     gathered from the third cache, 2.3 where it lies in one.
+
+    Examples
+    --------
+    >>> rows_of_codes((2, 5), 4, np.uint8).shape
+    (2, 3)
+    >>> rows_of_codes((2, 5), 8, np.int8).ctypes.data % 64
+    0
     """
     stored = np.dtype(dtype)
     width = packed_width(shape[1], bits)

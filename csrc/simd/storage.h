@@ -91,15 +91,15 @@ inline __m512 widen(__m128i x, uint8_t) { return _mm512_cvtepi32_ps(_mm512_cvtep
 inline __m512 widen(__m128i x, Float8E5M2) {
   return _mm512_cvtph_ps(_mm256_slli_epi16(_mm256_cvtepu8_epi16(x), 8));
 }
+// Read as a float16 it is 2^-8 of itself, subnormal numbers included. Moved into a float's places these would
+// be subnormal floats, whose multiplication takes several times as long (1024 x 1024 times a row: 6.6 GB/s,
+// so 21).
 inline __m512 widen(__m128i x, Float8E4M3) {
-  const __m512i bits = _mm512_cvtepu8_epi32(x), rest = _mm512_and_si512(bits, _mm512_set1_epi32(0x7f));
-  const __m512i sign = _mm512_slli_epi32(_mm512_xor_si512(bits, rest), 24);
-  const __m512 value =
-      _mm512_mul_ps(_mm512_castsi512_ps(_mm512_slli_epi32(rest, 20)), _mm512_set1_ps(0x1p120f));
-  const __mmask16 nan = _mm512_cmpeq_epi32_mask(rest, _mm512_set1_epi32(0x7f));
-  const __m512i magnitude =
-      _mm512_mask_mov_epi32(_mm512_castps_si512(value), nan, _mm512_set1_epi32(0x7fc00000));
-  return _mm512_castsi512_ps(_mm512_or_si512(sign, magnitude));
+  const __m256i words = _mm256_cvtepi8_epi16(x), most = _mm256_set1_epi16(0x7f);
+  const __mmask16 nan = _mm256_cmpeq_epi16_mask(_mm256_and_si256(words, most), most);
+  const __m256i bits = _mm256_and_si256(_mm256_slli_epi16(words, 7), _mm256_set1_epi16(~0x4000));
+  const __m256i halves = _mm256_mask_mov_epi16(bits, nan, _mm256_set1_epi16(0x7e00));
+  return _mm512_mul_ps(_mm512_cvtph_ps(halves), _mm512_set1_ps(0x1p8f));
 }
 inline __m256i narrowed(__m512 x, Float16) {
   return _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
@@ -148,14 +148,11 @@ inline __m256 widen(__m128i x, Float8E5M2) {
   return _mm256_cvtph_ps(_mm_slli_epi16(_mm_cvtepu8_epi16(x), 8));
 }
 inline __m256 widen(__m128i x, Float8E4M3) {
-  const __m256i bits = _mm256_cvtepu8_epi32(x), most = _mm256_set1_epi32(0x7f);
-  const __m256i rest = _mm256_and_si256(bits, most);
-  const __m256i sign = _mm256_slli_epi32(_mm256_xor_si256(bits, rest), 24);
-  const __m256 value =
-      _mm256_mul_ps(_mm256_castsi256_ps(_mm256_slli_epi32(rest, 20)), _mm256_set1_ps(0x1p120f));
-  const __m256i magnitude = _mm256_blendv_epi8(_mm256_castps_si256(value), _mm256_set1_epi32(0x7fc00000),
-                                               _mm256_cmpeq_epi32(rest, most));
-  return _mm256_castsi256_ps(_mm256_or_si256(sign, magnitude));
+  const __m128i words = _mm_cvtepi8_epi16(x), most = _mm_set1_epi16(0x7f);
+  const __m128i nan = _mm_cmpeq_epi16(_mm_and_si128(words, most), most);
+  const __m128i bits = _mm_and_si128(_mm_slli_epi16(words, 7), _mm_set1_epi16(~0x4000));
+  const __m128i halves = _mm_blendv_epi8(bits, _mm_set1_epi16(0x7e00), nan);
+  return _mm256_mul_ps(_mm256_cvtph_ps(halves), _mm256_set1_ps(0x1p8f));
 }
 inline __m128i narrowed(__m256 x, Float16) {
   return _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

@@ -278,7 +278,7 @@ def reads_storage(problem: Problem) -> bool:
 
 
 def is_thin(problem: Problem) -> bool:
-    """Whether a few rows or columns meet an operand of narrow storage, which is read once, where it stands."""
+    """Whether a few rows or columns meet an operand of narrow storage, which is read where it stands."""
     m, _, n = problem.extents
     longer = problem.right if m <= n else problem.left
     narrow = longer.dtype != problem.accumulator and longer.scaling is None
