@@ -93,6 +93,7 @@ class Runner:
         members: int = 1,
         threads: int = 0,
         guards: tuple[_Array, ...] = (),
+        apart: tuple[_Array, ...] = ...,
         full_check: bool = False,
         terms: tuple[float, float, float, float] = ...,
     ) -> None: ...

@@ -46,7 +46,7 @@ def fma(a: npt.ArrayLike, b: npt.ArrayLike, c: npt.ArrayLike) -> Array:
     Raises
     ------
     DTypeError
-        If the common dtype is another one.
+        If they have another common dtype, or none.
 
     Notes
     -----

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..dtypes import uint2, uint4
 from ..errors import DTypeError, ShapeError, UnsupportedError
 from ..rounding import rounded
-from .packing import packed_width
+from .packing import packed_width, rows_of_codes
 
 if TYPE_CHECKING:
     from .quantized_storage import QuantizedStorage
@@ -40,7 +40,7 @@ LAYOUTS = {
 
 def find(owner: str, layout: str) -> Layout:
     """Return a layout by its name."""
-    if layout not in LAYOUTS:
+    if not isinstance(layout, str) or layout not in LAYOUTS:
         raise ValueError(f"{owner}: layout is {layout!r}, expected one of: {', '.join(LAYOUTS)}")
     return LAYOUTS[layout]
 
@@ -90,6 +90,11 @@ def read(
 ) -> tuple[np.dtype[Any], tuple[int, int], Array, Array, Array]:
     """Return dtype, shape, stored values, scales and offsets of a table."""
     wanted = find("from_bytes", layout)
+    if columns is not None:
+        if not isinstance(columns, int | np.integer) or isinstance(columns, bool):
+            raise DTypeError(f"from_bytes: columns is {columns!r}, expected a whole number")
+        if columns < 0:
+            raise ValueError(f"from_bytes: columns is {columns}, expected at least 0")
     rows = _rows(data, wanted, columns)
     width = rows.shape[1] - wanted.tail
     if width < 0:
@@ -105,7 +110,10 @@ def read(
         )
     tail = np.ascontiguousarray(rows[:, width:]).view(wanted.scale_dtype)
     native = tail.astype(wanted.scale_dtype.newbyteorder("="))
-    return wanted.dtype, (len(rows), columns), rows[:, :width].copy(), native[:, :1], native[:, 1:]
+    shape = len(rows), columns
+    stored = rows_of_codes(shape, wanted.bits, np.uint8)
+    stored[...] = rows[:, :width]
+    return wanted.dtype, shape, stored, native[:, :1], native[:, 1:]
 
 
 def _rows(data: Any, wanted: Layout, columns: int | None) -> Array:

@@ -133,10 +133,20 @@ def test_narrower_operands_vectors_and_results():
     testing.assert_same(out, piecewise(A, B))
 
 
+def test_results_without_elements():
+    for m, n in ((0, 14), (14, 0), (0, 0), (0, 3), (3, 0)):
+        A, B = np.ones((m, 20_000), "f4"), np.ones((20_000, n), "f4")
+        for left, right in ((A, B), (np.asfortranarray(A), B), (A, np.asfortranarray(B))):
+            assert dg.matmul(left, right, kernel="gemm_split", reproducible=False).shape == (m, n)
+            assert dg.matmul(left, right, reproducible=False).shape == (m, n)
+
+
 def test_it_is_refused_with_a_reason():
     A, B = operands((2, 20_000, 2), "f4")
     assert "rounds in an order of its own" in str(dg.plan(A, B).explain())
-    assert dg.plan(A, B, reproducible=False).kernel in ("gemm_split", "numpy_blas")
+    for shape in ((1, 65_536, 300), (4, 100_000, 64), (2, 1_000_000, 2), (20, 20_000, 25)):
+        left, right = operands(shape, "f4")
+        assert dg.plan(left, right, reproducible=False).kernel == "gemm_split", shape
     for left, right, message in (
         (A[:, :1000], B[:1000], "wants an inner index of at least 16,385, this one is 1,000"),
         (np.ones((30, 17_000)), np.ones((17_000, 30)), "wants up to 511 results, this product has 900"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -129,3 +130,32 @@ def test_nonfinite_numbers_in_narrow_storage():
         B = testing.with_nonfinite(testing.random_values("B", (40, 50), storage))
         for laid in (B, np.asfortranarray(B)):
             testing.assert_same(dg.matmul(A, laid), reference.matmul(A, B), str(storage))
+
+
+def test_rows_too_long_to_be_packed_and_strips_of_a_few_columns():
+    for few, inner, many in ((16, 66_000, 9), (9, 130_000, 3), (2, 2000, 33), (5, 3000, 97)):
+        A = testing.random_values("A", (few, inner), "float32")
+        B = testing.random_values("B", (inner, many), "float16")
+        wanted = reference.matmul(A[:, -300:], B[-300:])
+        short = dg.matmul(A[:, -300:], np.asfortranarray(B[-300:]))
+        testing.assert_same(short, wanted)
+        for threads in (1, 2, 3):
+            got = [dg.matmul(A, W, threads=threads) for W in (B, np.asfortranarray(B))]
+            testing.assert_same(got[0], dg.matmul(A, B.astype("float32"), threads=1))
+            testing.assert_same(got[0], got[1])
+
+
+def test_a_plan_of_narrow_weights_beside_few_rows_keeps_no_copy():
+    weights = np.ones((1024, 1024), np.float32).astype(dg.float8_e4m3fn)
+    X = np.ones((4, 1024), np.float32)
+    tracemalloc.start()
+    try:
+        plan = dg.plan(X, weights, fixed="right", reuse=100)
+        assert plan.kernel == "gemm_packed"
+        assert tracemalloc.get_traced_memory()[0] < weights.nbytes / 2
+    finally:
+        tracemalloc.stop()
+    testing.assert_same(plan(X), np.full((4, 1024), 1024, np.float32))
+    weights[::7] = 2
+    with pytest.raises(dg.StaleDataError):
+        plan(X)

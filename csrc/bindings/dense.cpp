@@ -22,13 +22,13 @@ namespace deepgemm::bindings {
 namespace {
 
 constexpr std::size_t kMostAxes = 64;  // of NumPy's arrays
-// A look at so many elements of both operands takes a hundredth of the time of a product of so many
-// multiply-adds; shorter ones are not looked at, as in the planner.
+// A look at so many elements of an operand takes about a hundredth of the time of a product of so many
+// multiply-adds; shorter ones are not looked at, by the planner neither.
 constexpr std::int64_t kLookedAt = 256;
-constexpr std::int64_t kLeastWorkLookedAt = std::int64_t{1} << 27;
-// With fewer zeros than this, no kernel that skips them is faster.
-constexpr double kManyZeros = 0.25;
-// Multiply-adds that a plan takes as long as. Up to so many rows of narrow operands there is something to
+constexpr std::int64_t kLeastWorkLookedAt = std::int64_t{1} << 26;
+// With fewer zeros than half no kernel that skips them is faster; a sample may miss some.
+constexpr double kManyZeros = 0.4;
+// Multiply-adds that take as long as a plan. Up to so many rows of narrow operands there is something to
 // plan.
 constexpr std::int64_t kMostUnplanned = std::int64_t{1} << 19;
 constexpr std::int64_t kMostNarrowRows = 32;  // of gemm_narrow
@@ -168,7 +168,8 @@ bool has_many_zeros(const DenseView& view, DType dtype) {
   return dense::sample_zeros(view, dtype, kLookedAt) > kManyZeros;
 }
 
-// Whether a planner could take another kernel for a product of two matrices than the one for all of its kind.
+// Whether a planner could take another kernel for a product of two matrices than the one that serves all of
+// this kind.
 bool has_choice(const Arranged& arranged, const GemmTypes& types) {
   const std::int64_t m = arranged.left.first.rows, n = arranged.right.first.cols;
   if (types.chain == DType::i32) return false;

@@ -132,6 +132,7 @@ PyObject* bind(PyObject* self, PyObject* args, PyObject* kwargs) {
       // Guards are the contiguous parts of a sparse operand; a strided dense operand is not guarded.
       s->guarded.push_back({array.data(), array.size(), array.itemsize()});
     }
+    s->apart = get_or(options, "apart", s->guards);
     s->full_check = get_or(options, "full_check", false);
     s->seen = s->fingerprint_now();
     const auto names = get<std::array<std::string, 3>>(options, "names");
@@ -182,6 +183,7 @@ int traverse(PyObject* self, visitproc visit, void* arg) {
     Py_VISIT(s->product_owner.ptr());
     Py_VISIT(s->fallback_owner.ptr());
     Py_VISIT(s->guards.ptr());
+    Py_VISIT(s->apart.ptr());
     Py_VISIT(s->ending_owner.ptr());
     Py_VISIT(s->place.ptr());
   }

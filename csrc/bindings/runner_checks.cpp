@@ -72,8 +72,8 @@ void check_out(const RunnerState& s, PyObject* out, PyObject* other) {
     raise("FormatError",
           s.operation + ": out shares memory with " + s.other_name + "; pass a separate array");
   }
-  for (const py::handle guard : s.guards) {
-    if (overlap(out, guard.ptr())) {
+  for (const py::handle array : s.apart) {
+    if (overlap(out, array.ptr())) {
       raise("FormatError",
             s.operation + ": out shares memory with " + s.fixed_name + "; pass a separate array");
     }

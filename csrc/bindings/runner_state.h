@@ -33,6 +33,7 @@ struct RunnerState {
   std::vector<py::ssize_t> other_shape, out_shape;
 
   py::tuple guards;
+  py::tuple apart;  // what a result must not share memory with
   std::vector<Guard> guarded;
   bool full_check = false;
   std::uint64_t seen = 0;  // the fingerprint when the plan was made

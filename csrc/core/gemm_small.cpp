@@ -84,6 +84,7 @@ bool SmallProducts::is_tall(const DenseView& a, const DenseView& b, const DenseV
 
 bool SmallProducts::place(const DenseView& a, const DenseView& b, const DenseView& c) {
   if (c.col_stride != 1 && c.cols != 1) return false;
+  if (widens_ && a.cols == 0) return false;  // the result alone would be widened, whatever its size
   const bool large = c.rows * c.cols * a.cols > most_work_ || b.rows * b.cols * size_ > kMostRightBytes;
   const std::int64_t idle = round_up(c.cols, lanes_) - c.cols;
   if (large ? !is_tall(a, b, c) : c.rows * a.cols * idle > kMostIdle) return false;

@@ -27,6 +27,7 @@ class SplitGemm {
   }
 
   Status run() const {
+    if (c_.rows == 0 || c_.cols == 0) return Status::ok;
     const std::int64_t pieces = std::max<std::int64_t>(ceil_div(a_.cols, kPiece), 1);
     const Workspace memory(static_cast<std::size_t>(pieces * c_.rows * c_.cols * size_));
     if (memory.data() == nullptr) return Status::no_memory;

@@ -13,6 +13,10 @@ namespace {
 // Columns of a strip: with C they stay in L1 or L2, and their rows are read as long stretches.
 constexpr std::int64_t kStripColumns = 1024;
 constexpr std::int64_t kLeastColumns = 128;
+// The same where there is no other way to occupy all threads.
+constexpr std::int64_t kFewColumns = 32;
+// Rows of A as they are packed stay in L2 or L3.
+constexpr std::int64_t kMostPackedBytes = std::int64_t{4} << 20;
 // Bytes of B for each thread below which another one is not worth waking.
 constexpr std::int64_t kBytesPerThread = 64 << 10;
 
@@ -33,6 +37,7 @@ ThinProduct::ThinProduct(const DenseView& a, const DenseView& b, const DenseView
   }
   const bool stands = b_.col_stride == 1 || b_.row_stride == 1;
   if (c_.rows > kThinRows || !is_narrow(types_.right) || !stands) return;
+  if (c_.rows * a_.cols * bytes_of(DType::f32) > kMostPackedBytes) return;
   kernel_ = find_kernel(KernelId::gemm_thin, types_.right, IndexType::i32, highest);
 }
 
@@ -41,7 +46,8 @@ Status ThinProduct::run(const Epilogue& terms, int threads) const {
   const std::int64_t team =
       std::clamp<std::int64_t>(n * k * bytes_of(types_.right) / kBytesPerThread, 1, threads);
   const std::int64_t strips = team * ceil_div(n, team * kStripColumns);
-  const std::int64_t strip = round_up(ceil_div(n, strips), kLeastColumns);
+  const std::int64_t least = n < strips * kLeastColumns ? kFewColumns : kLeastColumns;
+  const std::int64_t strip = round_up(ceil_div(n, strips), least);
   const std::int64_t a_bytes = round_up(m * k * size, 64), each = m * thin_width(strip) * size;
   const Workspace memory(static_cast<std::size_t>(a_bytes + team * each));
   char* const shared = static_cast<char*>(memory.data());

@@ -15,6 +15,7 @@ namespace {
 constexpr std::int64_t kBytesPerTask = 1 << 16;  // of B
 constexpr std::int64_t kSumsPerTask = 1 << 14;   // that are brought into the result
 constexpr std::int64_t kSumBytes = 32 << 10;     // that streams keep in L1
+constexpr std::int64_t kMostColumns = 1 << 16;   // at a time, which bounds the memory for sums
 constexpr std::int64_t kPartsPerThread = 2;      // each has sums of its own
 constexpr std::int64_t kRowsTogether = 16;       // of B, which a stream takes at a time
 
@@ -146,12 +147,21 @@ class IntegerRows {
 }  // namespace
 
 bool serves_integer_rows(const DenseView& b, const DenseView& c, const GemmTypes& types) {
-  return c.rows <= kMostIntegerRows && types.out == DType::i32 && (b.col_stride == 1 || b.row_stride == 1);
+  if (c.rows > kMostIntegerRows || types.out != DType::i32) return false;
+  // Columns shorter than a vector are better turned, many at a time.
+  return b.row_stride == 1 && !adjacent_columns(b) ? b.rows >= kIntegerFill : b.col_stride == 1;
 }
 
 Status gemm_integer_rows(const DenseView& a, const DenseView& b, const DenseView& c, const GemmTypes& types,
                          Isa highest, int threads) {
-  return IntegerRows(a, b, c, types, highest, threads).run();
+  for (std::int64_t col = 0; col < c.cols; col += kMostColumns) {
+    const std::int64_t n = std::min(kMostColumns, c.cols - col);
+    const DenseView columns = window(c, 0, c.rows, col, n, bytes_of(DType::i32));
+    const Status status =
+        IntegerRows(a, window(b, 0, b.rows, col, n, 1), columns, types, highest, threads).run();
+    if (status != Status::ok) return status;
+  }
+  return Status::ok;
 }
 
 }  // namespace deepgemm

@@ -223,7 +223,7 @@ class Attention {
 
   void scores(int rows, int64_t begin, int64_t end) {
     const int64_t width = args_.k.width, step = Tiles::panels_for(rows) * kPanel;
-    Tile<T> tile;
+    Tile<T> tile{};
     tile.b_step = kPanel;
     tile.b_panel = kPanel * width;
     tile.c_stride = kAttentionStride;
@@ -314,7 +314,7 @@ class Attention {
   void weighted(int r, int rows, int64_t begin, int64_t end) {
     const int64_t width = args_.v.width, padded = (width + kPanel - 1) / kPanel * kPanel;
     const int64_t step = Tiles::panels_for(rows) * kPanel;
-    Tile<T> tile;
+    Tile<T> tile{};
     tile.b_step = kPanel;
     tile.b_panel = kPanel * count_;
     tile.c_stride = padded;

@@ -181,9 +181,10 @@ class Block {
 
   // The share of the next panels that the index-th tile fetches; nothing new if others have fetched all.
   const T* ahead_of(const Tile<T>& tile, int64_t index, int64_t panel, int panels) const {
-    const int64_t begin = index * kc_ * Simd<T>::width, size = E * kPanel * kc_ * panels;
-    const bool wanted = begin < size && panel + panels < panels_.end && args_.direct == GemmDirect::no;
-    return wanted ? tile.b + panels * tile.b_panel + begin : tile.b;
+    const int64_t begin = index * kc_ * Simd<T>::width, size = E * kPanel * kc_;
+    const bool wanted =
+        begin < size * panels && panel + panels < panels_.end && args_.direct == GemmDirect::no;
+    return wanted ? tile.b + (panels + begin / size) * tile.b_panel + begin % size : tile.b;
   }
 
   void column_group(int64_t panel, int panels) {

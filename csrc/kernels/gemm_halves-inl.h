@@ -31,6 +31,7 @@ struct Halves : Tiles<HalfPair> {
       Tiles<HalfPair>::run(rows, panels, false, part);
       part.a += rows * part.depth;
       part.b += part.depth * part.b_step;
+      part.ahead += part.depth * W;
       part.first = false;
       done += part.depth;
     } while (done < tile.depth);

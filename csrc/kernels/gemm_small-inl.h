@@ -107,6 +107,7 @@ DG_INLINE void small_product(const DenseView& a, const DenseView& b, const Dense
   tile.b_step = b.row_stride;
   tile.c_row = c.row_stride;
   tile.depth = a.cols;
+  if (c.rows == 0) return;
   for (int64_t j = 0; j < c.cols; j += kGroupColumns) {
     tile.columns = static_cast<int>(min64(kGroupColumns, c.cols - j));
     tile.b = static_cast<const T*>(b.data) + j;

@@ -106,6 +106,15 @@ void thin_tile(const Thin<S>& thin, int64_t k0, int64_t j) {
   }
 }
 
+// The last columns of a strip, in no more vectors than they fill.
+template <class S, int R, int V, bool Fetch>
+void thin_edge(const Thin<S>& thin, int64_t k, int64_t j) {
+  if constexpr (V > 1) {
+    if (thin.columns - j <= V / 2 * kLanes) return thin_edge<S, R, V / 2, Fetch>(thin, k, j);
+  }
+  thin_tile<S, R, V, true, Fetch>(thin, k, j);
+}
+
 // Further rows of A meet the same rows of B in L1.
 template <class S, int H>
 void thin_rows(const Thin<S>& thin, int64_t rows) {
@@ -116,9 +125,8 @@ void thin_rows(const Thin<S>& thin, int64_t rows) {
       const bool whole = j + V * kLanes <= thin.columns;
       for_rows<H>(rows, [&]<int R>(bool again) DG_INLINE_LAMBDA {
         if (again)
-          return whole ? thin_tile<S, R, V, false, false>(rest, k, j)
-                       : thin_tile<S, R, V, true, false>(rest, k, j);
-        whole ? thin_tile<S, R, V, false, true>(thin, k, j) : thin_tile<S, R, V, true, true>(thin, k, j);
+          return whole ? thin_tile<S, R, V, false, false>(rest, k, j) : thin_edge<S, R, V, false>(rest, k, j);
+        whole ? thin_tile<S, R, V, false, true>(thin, k, j) : thin_edge<S, R, V, true>(thin, k, j);
       });
     }
   }

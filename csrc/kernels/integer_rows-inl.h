@@ -34,8 +34,7 @@ DG_INLINE typename Simd<T>::vec bytes_at(const uint8_t* p, typename Simd<T>::vec
   return Simd<T>::turned(Simd<T>::load(reinterpret_cast<const T*>(p)), flip);
 }
 
-// ---- columns of B are adjacent: four rows of it become words, in an order of columns that `settle` undoes
-// --
+// ---- columns of B are adjacent: four rows of it become words, in an order that `settle` undoes --------
 
 // `Groups` times four rows of B from row k on; columns that fill no vectors go by way of copies. Behind the
 // last row of B those of A are zero, so that any row will do.

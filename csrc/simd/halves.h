@@ -13,7 +13,7 @@ namespace {
 enum class HalfPair : uint32_t {};
 
 template <>
-struct Simd<HalfPair> : Words<HalfPair> {
+struct Simd<HalfPair> : PairedWords<HalfPair> {
   static vec fma(vec a, vec b, vec c) {
     __asm__("vfmadd231ph %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
     return c;

@@ -11,7 +11,7 @@ namespace {
 
 #if DG_ISA_AVX512
 template <class Word>
-struct Words {
+struct PairedWords {
   using vec = __m512i;
   static constexpr int width = 16;
   static constexpr int registers = 32;
@@ -31,7 +31,7 @@ struct Words {
 enum class Pair : uint32_t {};
 
 template <>
-struct Simd<Pair> : Words<Pair> {
+struct Simd<Pair> : PairedWords<Pair> {
   static vec fma(vec a, vec b, vec c) {
     __asm__("vdpbf16ps %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
     return c;

@@ -74,7 +74,7 @@ struct Words {
       const float* words = reinterpret_cast<const float*>(p);
       return n >= width ? Simd<float>::load(words) : Simd<float>::load_n(words, n);
     } else {
-      vec word = 0;
+      vec word = Simd<float>::zero();
       if (n > 0) memcpy(&word, p, sizeof word);
       return word;
     }

@@ -89,6 +89,9 @@ class Kernel:
         results of others goes one more pass.
     stacks : bool
         Whether the operand that is kept may be a stack of matrices.
+    feature : str or None
+        Instructions that the CPU must have, one of `deepgemm.config.FEATURES`; such a kernel runs at AVX-512
+        only, and `kernel="avx512_<feature>"` asks for it.
     summary : str
         One line for `show_kernels()`.
     """
@@ -101,6 +104,7 @@ class Kernel:
     codes: ClassVar[bool] = False
     epilogues: ClassVar[bool] = False
     stacks: ClassVar[bool] = False
+    feature: ClassVar[str | None] = None
     summary: ClassVar[str] = ""
 
     def refuse(self, problem: Problem) -> str | None:

@@ -54,13 +54,13 @@ def read(op: str, name: str, bags: Any, include_last_offset: bool) -> Bags:
     """
     if isinstance(bags, Ragged):
         bags._check_fresh()
-        return Bags(ids_of(op, name, bags), bags._segments)
+        return Bags(_ids_of(op, name, bags), bags._segments)
     owner = f"{op}: {name}"
     if isinstance(bags, tuple):
         return _from_indices(owner, bags, include_last_offset)
     if isinstance(bags, list):
         ragged = Ragged(bags)
-        return Bags(ids_of(op, name, ragged), ragged._segments)
+        return Bags(_ids_of(op, name, ragged), ragged._segments)
     if hasattr(bags, "tocsr"):
         rows = request.sparse_operand(op, name, bags)
         rows = rows if isinstance(rows, CSR) else rows.tocsr()
@@ -76,7 +76,7 @@ def read(op: str, name: str, bags: Any, include_last_offset: bool) -> Bags:
     return Bags(ids, Segments(np.arange(len(array) + 1, dtype=np.int64) * array.shape[1]))
 
 
-def ids_of(op: str, name: str, ragged: Ragged) -> Array:
+def _ids_of(op: str, name: str, ragged: Ragged) -> Array:
     """Return the ids of ragged bags, as int32 or int64."""
     ids = ragged.values
     if ids.dtype in _IDS and ids.ndim == 1:

@@ -128,8 +128,8 @@ def _check_forced(op: str, wanted: request.Options, serving: str) -> None:
     choice = wanted.choice
     if choice.arithmetic is not None or choice.algorithm not in (None, serving):
         raise UnsupportedError(
-            f"{op}: {choice.argument} cannot be obeyed, stacks of dense operands and products with an "
-            f"epilogue of these dtypes are done by {serving}"
+            f"{op}: {choice.argument} cannot be obeyed, {serving} does stacks of dense operands and products "
+            f"with an epilogue of these dtypes; a plan (fixed=) may take other kernels"
         )
 
 

@@ -120,8 +120,11 @@ def given(op: str, limits: Limits, counts: tuple[int, int]) -> tuple[Array, Arra
     try:
         low, high = (np.broadcast_to(np.asarray(end, np.float64), counts) for end in limits)
     except (TypeError, ValueError):
+        said = f"are {limits!r}"
+        if isinstance(limits, tuple | list) and all(isinstance(end, np.ndarray) for end in limits):
+            said = "have shapes " + " and ".join(str(np.shape(end)) for end in limits)
         raise ShapeError(
-            f"{op}: limits are {limits!r}, expected two that broadcast to the shape {counts} of the scales"
+            f"{op}: limits {said}, expected two that broadcast to the shape {counts} of the scales"
         ) from None
     if not (np.isfinite(low).all() and np.isfinite(high).all() and (low <= high).all()):
         raise ValueError(f"{op}: limits are {limits!r}, expected finite numbers, the lower ones first")

@@ -118,11 +118,8 @@ def embedding_bag(
     op = "embedding_bag"
     _bags.chosen(op, "mode", mode, _bags.MODES)
     _bags.chosen(op, "out_of_range", out_of_range, _bags.OUT_OF_RANGE)
-    if (
-        type(bags) is Ragged
-        and weights is padding_idx is dtype is None
-        and not isinstance(table, list | tuple)
-    ):
+    plain = weights is None and padding_idx is None and dtype is None
+    if plain and type(bags) is Ragged and not isinstance(table, list | tuple):
         return _of_ragged(op, table, bags, mode, out_of_range)
     if _is_list_of_tables(table):
         each = _each(op, table, bags, weights, padding_idx)
@@ -145,15 +142,13 @@ def embedding_bag(
 def _of_ragged(op: str, table: Any, bags: Ragged, mode: str, out_of_range: str) -> Array:
     """Do what most calls ask for: after a gather has filled the caches, each line of Python costs twice."""
     found = _tables.read(op, "table", table)
-    bags._check_fresh()
-    ids, segments = _bags.ids_of(op, "bags", bags), bags._segments
-    result = np.empty((len(segments.offsets) - 1, found.shape[1]), found.output)
-    lengths = segments.lengths if segments.has_gaps else None
+    read = _bags.read(op, "bags", bags, False)
+    result = np.empty((len(read.segments.offsets) - 1, found.shape[1]), found.output)
     isa = request.one_kernel_options(op, None, None, None).choice.isa
-    part = (found.parts, ids, segments.offsets, lengths, None, -1)
+    part = (found.parts, *_bags.core_part(read), -1)
     outcome = _core.bags(mode, isa, [part], out_of_range, result)
     if not isinstance(outcome, str):
-        _bags.refuse_id(op, "", _bags.Bags(ids, segments), outcome[1], found.shape[0])
+        _bags.refuse_id(op, "", read, outcome[1], found.shape[0])
     return result
 
 

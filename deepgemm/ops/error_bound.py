@@ -74,7 +74,8 @@ def error_bound(A: Any, B: Any, *, dtype: npt.DTypeLike | None = None) -> Any:
     entries of the row or column of a sparse operand, of the groups for two operands of whole numbers, and a
     sixteenth of the length for two vectors. Added are the roundings of dequantised operands, of scales, and
     of the output. Products of integers have bound 0, as long as they do not wrap. The bound holds for any
-    order of summation, so also for `reproducible=False` with the same accumulator.
+    order of summation, so also for `reproducible=False` with the same accumulator; the kernels `gemm_halves`
+    and `gemm_pairs`, whose instructions round more often, state bounds of their own.
 
     References
     ----------

@@ -64,12 +64,21 @@ def show_kernels(op: str | None = None) -> Report:
     >>> "csr_rowwise" in str(dg.show_kernels())
     True
     """
-    usable = ", ".join(_core.cpu_info()["usable"])
     rows = tuple(
-        (kernel.name, kernel.op, kernel.provider, usable if kernel.native else "", kernel.summary)
+        (kernel.name, kernel.op, kernel.provider, _isas(kernel), kernel.summary)
         for kernel in registry.kernels(op)
     )
     return Report("kernels", (), (Table(("kernel", "operation", "provider", "ISAs", ""), rows),))
+
+
+def _isas(kernel: registry.Kernel) -> str:
+    """Return where a kernel runs on this CPU."""
+    if not kernel.native:
+        return ""
+    found = _core.cpu_info()
+    if kernel.feature is None:
+        return ", ".join(found["usable"])
+    return "avx512" if kernel.feature in found["features"] else f"none: the CPU has no {kernel.feature}"
 
 
 def show_machine() -> Report:

@@ -82,7 +82,9 @@ def matmul(
         Force an ISA ("avx2"), one with an arithmetic ("avx512_fp16", which is not reproducible), a kernel
         ("csr_rowwise") or both ("csr_rowwise@avx2").
     reproducible : bool
-        False also admits kernels that round in another order, such as SciPy's and a BLAS.
+        False also admits kernels that round in another order, such as SciPy's and a BLAS, and for float16 and
+        bfloat16 instructions that round more often, where the CPU has them (`reference.matmul_halves` states
+        how far float16 may be off).
     mask : sparse array, optional
         Compute the product of two dense matrices at the entries of this mask only; see `sddmm`, which is the
         same and whose order of rounding is that of dot products.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from abc import ABC, abstractmethod
 from typing import Any, TypeVar
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dtypes import quantized
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from ..sparse.quantized_blocks import block_of, grid, panels
 from ._grid import ends as ends_of
 from .quantize import fake_quantize, matrix
@@ -100,6 +101,11 @@ class Observer(ABC):
         """Return the limits of what was observed."""
 
 
+def _check_number(observer: str, name: str, value: Any) -> None:
+    if not isinstance(value, numbers.Real):
+        raise DTypeError(f"{observer}: {name} is {value!r}, expected a real number")
+
+
 class MinMaxObserver(Observer):
     """The least and the greatest number that ever occurred.
 
@@ -149,6 +155,7 @@ class MovingAverageObserver(MinMaxObserver):
         self, momentum: float = 0.01, *, axis: int | None = None, group_size: int | None = None
     ) -> None:
         super().__init__(axis=axis, group_size=group_size)
+        _check_number("MovingAverageObserver", "momentum", momentum)
         if not 0 < momentum <= 1:
             raise ValueError(f"MovingAverageObserver: momentum is {momentum!r}, expected above 0 and up to 1")
         self.momentum = momentum
@@ -232,6 +239,7 @@ class PercentileObserver(_HistogramObserver):
         self, percentile: float = 99.99, *, axis: int | None = None, group_size: int | None = None
     ) -> None:
         super().__init__(axis=axis, group_size=group_size)
+        _check_number("PercentileObserver", "percentile", percentile)
         if not 0 < percentile <= 100:
             raise ValueError(f"PercentileObserver: percentile is {percentile!r}, expected above 0 up to 100")
         self.percentile = percentile

@@ -250,15 +250,17 @@ def fake_quantize(
     return values, mask
 
 
-def matrix(op: str, x: npt.ArrayLike) -> Array:
+def matrix(op: str, x: npt.ArrayLike, name: str = "x") -> Array:
     """Return an argument as a dense matrix of real numbers."""
     if isinstance(x, Factor):
-        raise UnsupportedError(f"{op}: x is a {type(x).__name__}, expected a dense matrix")
-    array: Array = request.operand(op, "x", x, stacks=True)
+        raise UnsupportedError(f"{op}: {name} is a {type(x).__name__}, expected a dense matrix")
+    if np.ndim(x) == 0:
+        raise ShapeError(f"{op}: {name} has 0 dimensions, expected 2")
+    array: Array = request.operand(op, name, x, stacks=True)
     if array.ndim == 1:
-        raise ShapeError(f"{op}: x has 1 dimension, expected 2; x[None, :] is a matrix of one row")
+        raise ShapeError(f"{op}: {name} has 1 dimension, expected 2; {name}[None, :] is a matrix of one row")
     if array.ndim != 2:
-        raise ShapeError(f"{op}: x has {array.ndim} dimensions, expected 2")
+        raise ShapeError(f"{op}: {name} has {array.ndim} dimensions, expected 2")
     if array.dtype.kind in "cb":
-        raise DTypeError(f"{op}: x has dtype {array.dtype}, expected real numbers")
+        raise DTypeError(f"{op}: {name} has dtype {array.dtype}, expected real numbers")
     return array

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..dtypes import bfloat16
 from ..errors import DTypeError
 from ..sparse.packing import pack, rows_of_codes
 from ..sparse.quantized import Quantized
@@ -18,6 +19,7 @@ __all__ = ["quantize_table"]
 
 Array = npt.NDArray[Any]
 
+_READ = (np.dtype(np.float32), np.dtype(np.float16), bfloat16)
 # Added to the range of a row before it divides, so that constant rows do.
 EPSILON = np.float32(1e-8)
 
@@ -65,8 +67,8 @@ def quantize_table(table: npt.ArrayLike, layout: str) -> Quantized:
     >>> made.to_bytes("fused_4bit_rowwise").tolist()
     [[128, 251, 68, 48, 0, 188], [0, 0, 0, 60, 0, 0]]
     """
-    rows = matrix("quantize_table", table)
-    if rows.dtype.itemsize > 4 or rows.dtype.kind in "iu":
+    rows = matrix("quantize_table", table, "table")
+    if rows.dtype not in _READ:
         raise DTypeError(
             f"quantize_table: table has dtype {rows.dtype}, expected float32, float16 or bfloat16"
         )

@@ -265,4 +265,9 @@ def _nothing(problem: Problem, candidates: Sequence[Candidate]) -> str:
         why = asked.refused if asked is not None else "no such kernel"
         asks = f"{problem.op}: {choice.argument} asks for {choice.algorithm}"
         return f"{asks}, which cannot do {formats}: {why}"
+    if choice.arithmetic is not None:
+        able = [c for c in candidates if registry.find(problem.op, c.kernel).feature == choice.arithmetic]
+        reasons = "; ".join(f"{c.kernel}: {c.refused}" for c in able)
+        asks = f"{problem.op}: {choice.argument} asks for {choice.arithmetic} arithmetic"
+        return f"{asks}, which no kernel has for {formats}" + (f" ({reasons})" if able else "")
     return f"{problem.op}: no kernel can do {formats} ({reasons})"

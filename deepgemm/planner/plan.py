@@ -296,6 +296,7 @@ def bind(
         out_shape=problem.output_shape,
         out_dtype=np.dtype(problem.output),
         guards=_guards(fixed, problem),
+        apart=_read(fixed, problem),
         terms=terms,
     )
 
@@ -322,6 +323,11 @@ def _guards(fixed: Any, problem: Problem) -> tuple[Any, ...]:
     # Only plans that were asked for outlive the caller's next statement.
     contiguous = fixed.flags.c_contiguous or fixed.flags.f_contiguous
     return (fixed,) if problem.reuse is not None and contiguous else ()
+
+
+def _read(fixed: Any, problem: Problem) -> tuple[Any, ...]:
+    """Return the arrays that a call reads beside its operand: a result must not be written there."""
+    return _guards(fixed, problem) if isinstance(fixed, Factor) or problem.reuse is not None else (fixed,)
 
 
 def _has_offsets(spec: OperandSpec) -> bool:

@@ -68,8 +68,7 @@ std::uint16_t fused(std::uint16_t a_bits, std::uint16_t b_bits, std::uint16_t c_
                  : rounded(static_cast<unsigned __int128>(sum), false);
 }
 
-// ---- the registers in a signal's frame
-// ---------------------------------------------------------------------
+// ---- the registers in a signal's frame ---------------------------------------------------------
 
 // Components of the extended state: their bits in XCR0, and where they stand in its standard format.
 enum Component { kSse = 1, kYmm = 2, kZmm = 6, kHigh = 7 };
@@ -136,8 +135,7 @@ class Registers {
   unsigned char* area_;
 };
 
-// ---- the instruction
-// ---------------------------------------------------------------------------------------
+// ---- the instruction ---------------------------------------------------------------------------
 
 constexpr int kLength = 6;
 

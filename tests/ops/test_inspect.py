@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import deepgemm as dg
+from deepgemm import _core
 from deepgemm.kernels import registry
 
 
@@ -40,3 +41,14 @@ def test_public_names():
     assert set(dg.__all__) <= set(dir(dg))
     for name in ("CSR", "CSC", "COO", "BSR", "matmul", "plan", "structure", "threads", "bfloat16"):
         assert name in dg.__all__
+
+
+def test_show_kernels_tells_where_instructions_are_missing(monkeypatch):
+    found = _core.cpu_info()
+    monkeypatch.setattr(_core, "cpu_info", lambda: {**found, "features": []})
+    rows = {row[0]: row[3] for row in dg.show_kernels("matmul").tables[0].rows}
+    assert rows["gemm_halves"] == "none: the CPU has no fp16"
+    assert rows["gemm_packed"] == ", ".join(found["usable"])
+    monkeypatch.setattr(_core, "cpu_info", lambda: {**found, "features": ["fp16"]})
+    rows = {row[0]: row[3] for row in dg.show_kernels("matmul").tables[0].rows}
+    assert rows["gemm_halves"] == "avx512"

@@ -109,3 +109,17 @@ def test_a_few_rows_of_narrow_weights_leave_nothing_to_choose(dtype):
         testing.assert_same(plain(weights.T, X.T), reference.matmul(X, weights).T)
     X = np.ones((17, 600), dtype)
     assert _core.multiply_plain(X, weights, None) is NotImplemented
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "complex64"])
+def test_a_result_is_not_written_over_an_operand(dtype):
+    A, B = testing.random_values("A", (64, 64), dtype), testing.random_values("B", (64, 64), dtype)
+    kept = A.copy(), B.copy()
+    for out in (A, A.T, B, B.T, B[::-1]):
+        with pytest.raises(dg.FormatError, match="out shares memory with"):
+            dg.matmul(A, B, out=out)
+        for fixed, other in (("right", A), ("left", B)):
+            with pytest.raises(dg.FormatError, match="out shares memory with"):
+                dg.plan(A, B, fixed=fixed)(other, out=out)
+    testing.assert_same(A, kept[0])
+    testing.assert_same(B, kept[1])

@@ -130,7 +130,10 @@ def test_forcing_an_isa_excludes_what_is_not_native(make, machine):
         ),
         (KernelChoice(algorithm="csr_vector"), "kernel asks for csr_vector, .*: wants a vector"),
         (KernelChoice(isa="neon"), "no kernel can do .*neon does not run on this CPU or is not compiled in"),
-        (KernelChoice(isa="avx512", arithmetic="fp16"), "has no fp16 arithmetic"),
+        (
+            KernelChoice(isa="avx512", arithmetic="fp16"),
+            "fp16 arithmetic, which no kernel has for csr float32",
+        ),
         (KernelChoice(isa="avx2", algorithm="scipy"), "is not compiled for ISAs"),
     ],
 )

@@ -17,6 +17,7 @@ X = np.ones((4, 6), np.float32)
     [
         (ShapeError, r"x has 1 dimension, expected 2; x\[None, :\]", X[0], {}),
         (ShapeError, "x has 3 dimensions, expected 2$", X[None], {}),
+        (ShapeError, "x has 0 dimensions, expected 2$", np.float32(3), {}),
         (DTypeError, "x has dtype complex64, expected real numbers", X.astype(np.complex64), {}),
         (DTypeError, "x has dtype bool, expected real numbers", X > 0, {}),
         (UnsupportedError, "x is a Quantized", dg.Quantized(np.ones((2, 2), np.int8), 1.0), {}),
@@ -52,6 +53,7 @@ X = np.ones((4, 6), np.float32)
         ),
         (ShapeError, "limits are .* expected two that broadcast to the shape", X, {"limits": ([0, 1], 2)}),
         (ShapeError, "limits are 3.0, expected two", X, {"limits": 3.0}),
+        (ShapeError, r"limits have shapes \(5,\) and \(5,\)", X, {"limits": (np.zeros(5), np.ones(5))}),
         (ValueError, "limits are .*, expected finite numbers, the lower ones first", X, {"limits": (1, -1)}),
         (ValueError, "limits are", X, {"limits": (0, np.inf)}),
         (

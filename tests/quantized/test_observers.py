@@ -136,6 +136,9 @@ def test_bad_input():
             make().observe([1.0])
     with pytest.raises(ValueError, match="momentum is 0, expected above 0 and up to 1"):
         dg.MovingAverageObserver(0)
+    for observer in (dg.MovingAverageObserver, dg.PercentileObserver):
+        with pytest.raises(dg.DTypeError, match=r"is 'int8', expected a real number"):
+            observer("int8")
     with pytest.raises(ValueError, match="percentile is 101"):
         dg.PercentileObserver(101)
     with pytest.raises(DTypeError, match="MSEObserver: dtype is int16"):

@@ -139,3 +139,41 @@ def test_tables_that_cannot_be_quantised():
     table[2, 1] = 1e9
     with pytest.raises(OverflowError, match="row 2 reaches from 1 to 1e\\+09, which the float16 scale"):
         dg.quantize_table(table, "fused_4bit_rowwise")
+
+
+@pytest.mark.parametrize(
+    ("error", "match", "call"),
+    [
+        (ShapeError, "quantize_table: table has 3 dimensions", lambda: table_of(np.ones((1, 2, 3)))),
+        (DTypeError, "table has dtype float8_e5m2, expected float32", lambda: table_of(EIGHTS)),
+        (
+            ValueError,
+            r"layout is \['a'\], expected one of",
+            lambda: dg.quantize_table(np.ones((2, 4), "f4"), ["a"]),
+        ),
+        (ValueError, "from_bytes: columns is -8, expected at least 0", lambda: read_bytes(-8)),
+        (DTypeError, "from_bytes: columns is 2.0, expected a whole number", lambda: read_bytes(2.0)),
+        (DTypeError, "from_bytes: columns is True", lambda: read_bytes(True)),
+    ],
+)
+def test_what_is_no_table(error, match, call):
+    with pytest.raises(error, match=match):
+        call()
+
+
+EIGHTS = np.ones((2, 4), np.float32).astype(dg.float8_e5m2)
+
+
+def table_of(values):
+    return dg.quantize_table(values, "fused_8bit_rowwise")
+
+
+def read_bytes(columns):
+    return dg.Quantized.from_bytes(bytes(20), "fused_8bit_rowwise", columns=columns)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_tables_begin_with_a_cache_line(layout):
+    table = dg.quantize_table(np.ones((5, 64), np.float32), layout)
+    for made in (table, dg.Quantized.from_bytes(table.to_bytes(layout), layout)):
+        assert made.stored.ctypes.data % 64 == 0

@@ -32,8 +32,9 @@ LONG_INNER = 16_385
 FEW_READ = 2.0
 # Seconds of set-up for each tile of results.
 TILE_SECONDS = 15e-9
-# Bytes of panels kept during a call, for each thread.
-WORKSPACE = 2 << 20
+# Bytes of panels kept during a call, at most: for each thread, and for all (csrc/core/gemm_blocked.cpp).
+OWN_BYTES = 9 << 18
+STAGE_BYTES = 8 << 20
 # Up to this many rows or columns the larger operand is read where it stands, not packed.
 LEAST_PACKED = 4
 # The same for an operand that is stored narrower than the chain (csrc/core/gemm_thin_args.h).
@@ -115,8 +116,13 @@ def packed_cost(
     once += packing_seconds(problem, machine, other, threads)
     packing = packing_seconds(problem, machine, fixed, threads)
     if kept:
-        return Cost(once, packing, WORKSPACE * threads, fixed, threads, "packed")
-    return Cost(once + packing, 0.0, WORKSPACE * threads, 0, threads)
+        return Cost(once, packing, workspace(sizes, threads), fixed, threads, "packed")
+    return Cost(once + packing, 0.0, workspace(sizes, threads), 0, threads)
+
+
+def workspace(sizes: tuple[int, int], threads: int) -> int:
+    """Return the bytes of panels of operands that take so many when packed."""
+    return min(OWN_BYTES, sum(sizes)) * threads + min(STAGE_BYTES, max(sizes))
 
 
 class Gemm(Kernel):
@@ -186,7 +192,9 @@ class Gemm(Kernel):
             (np.dtype(problem.other_spec.dtype), np.dtype(problem.output)) if narrow else (chain, chain)
         )
         if problem.reuse is None or _stands(problem):
-            kept = fixed if problem.reuse is None else fixed.copy()
+            # A plan that is kept guards its operand where that is contiguous (planner/plan.py).
+            guarded = problem.reuse is None or fixed.flags.c_contiguous or fixed.flags.f_contiguous
+            kept = fixed if guarded else fixed.copy()
             return Executable(_core.gemm_product(isa, kept, problem.fixed, False, other, out))
         # Only right operands are packed; a left one is the right one of the transposed product.
         on_left = problem.fixed == "left"
@@ -223,6 +231,8 @@ class DenseAsCsr(Kernel):
             return "wants two dense operands"
         share = problem.fixed_spec.structure.zero_share
         if share is None:
+            if problem.fixed_spec.dtype not in model.DTYPES:
+                return f"zeros are looked for in {', '.join(model.DTYPES)}"
             return "looking for zeros would cost more than a hundredth of the product"
         if share < LEAST_ZERO_SHARE:
             return f"{share:.0%} of the sampled elements of the {problem.fixed} operand are zero"

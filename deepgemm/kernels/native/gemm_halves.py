@@ -15,8 +15,9 @@ class GemmHalves(PairedGemm):
     stated order, so that no result is infinite that need not be. Members of a stack that are multiplied as
     one matrix are one product.
 
-    The instruction does 2.1 times the multiply-adds of float32's, and widening the sums takes a ninth of
-    that. The kernel was verified by emulating the instruction; its speed was not measured on hardware.
+    Its `speed` is that of its instructions with float32's in the place of the one for float16
+    (`csrc/kernels/gemm_halves-inl.h`): the kernel was verified by emulating that one, and not measured on
+    hardware.
     """
 
     name = "gemm_halves"

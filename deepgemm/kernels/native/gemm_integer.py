@@ -53,6 +53,9 @@ class GemmIntegers(Kernel):
             return f"gives int32 or int64, not {problem.output}"
         if len(problem.fixed_spec.shape) != 2 and not problem.kept_stack:
             return "wants a matrix that is kept"
+        choice = problem.choice
+        if choice.arithmetic == "vnni" and has_vnni(choice.isa or ""):
+            return None
         return model.refuse_arithmetic(problem)
 
     def cost(self, problem: Problem, machine: Machine, isa: str) -> Cost:

@@ -22,8 +22,6 @@ class PairedGemm(Kernel):
     ----------
     stored : str
         Dtype of both operands.
-    feature : str
-        Instructions that the CPU must have: one of `deepgemm.config.FEATURES`.
     speed : float
         Multiply-adds of one step of these tiles, in those of the float32 tiles.
     unlike : str
@@ -31,7 +29,6 @@ class PairedGemm(Kernel):
     """
 
     stored: ClassVar[str]
-    feature: ClassVar[str]
     speed: ClassVar[float]
     unlike: ClassVar[str]
     epilogues = True
@@ -42,7 +39,7 @@ class PairedGemm(Kernel):
         if problem.left.dtype != self.stored or problem.right.dtype != self.stored:
             return f"wants {self.stored} on both sides"
         if problem.reproducible:
-            return f"{ORDER}; {self.unlike}"
+            return f"{self.unlike}, and {ORDER}"
         isa = problem.choice.isa or "avx512"
         if self.feature not in _core.cpu_info()["features"] or isa != "avx512":
             return f"wants AVX-512 with instructions for {self.stored}"

@@ -17,7 +17,7 @@ DTYPES = ("float32", "float64")
 # are over before threads have met.
 MOST_RESULTS = gemm.FEW_RESULTS
 LEAST_INNER = gemm.LONG_INNER
-# Share of the FMA peak where lanes are full: operands are read where they stand.
+# Share of the FMA peak where lanes are full.
 EFFICIENCY = 0.6
 # What adding up the pieces costs each call, besides.
 COMBINE_SECONDS = 1e-6

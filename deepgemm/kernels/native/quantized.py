@@ -15,7 +15,7 @@ from ...sparse.quantized import Quantized
 from ...sparse.quantized_blocks import spread
 from ..registry import Cost, Executable, Kernel
 from . import gemm_integer, model, operand, scaled
-from .gemm import WORKSPACE, Gemm, addressable, gemm_seconds
+from .gemm import Gemm, addressable, gemm_seconds, workspace
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -64,7 +64,9 @@ class DequantizedPanels(Kernel):
         once, threads = _gemm_seconds(problem, machine, isa)
         if scaled.serves(problem):
             elements = problem.fixed_spec.structure.nnz
-            return Cost(once + elements * PACK_SECONDS / threads, 0.0, WORKSPACE * threads, 0, threads)
+            m, k, n = problem.extents
+            panels = workspace((m * k * problem.itemsize, k * n * problem.itemsize), threads)
+            return Cost(once + elements * PACK_SECONDS / threads, 0.0, panels, 0, threads)
         return Cost(once + _dequantize_seconds(problem), 0.0, PANEL_BYTES, 0, threads)
 
     def prepare(self, problem: Problem, left: Any, right: Any, isa: str | None) -> Executable:
